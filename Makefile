@@ -1,0 +1,69 @@
+# Every target is one thin line over the tool that does the work. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# One thread a process, one process a core: two threads each destroy throughput.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+# DVC finds the stages' `python` and `scalelab` on the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Published tables that some tests compare with, where they lie beside the checkout.
+ifneq ($(wildcard ../shared/data),)
+test proof: export SCALELAB_REFERENCE_DATA ?= $(abspath ../shared/data)
+endif
+test proof: export HF_HUB_OFFLINE := 1
+test proof: export HF_DATASETS_OFFLINE := 1
+test proof: export TRANSFORMERS_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test proof lab ui lint lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+repro: $(INSTALLED) ## the law first, with its page, then everything else: results/report.html
+	dvc repro law
+	dvc repro
+
+test: $(INSTALLED) ## the test-suite without what takes minutes
+	pytest
+
+proof: $(INSTALLED) ## the slow tests and the benchmarks whose tables are committed
+	pytest -m slow --timeout 3600
+	scalelab bench train --json experiments/archive/bench/train.json
+	scalelab bench rates --json experiments/archive/bench/rates.json
+
+lab: $(INSTALLED) ## JupyterLab on the notebooks
+	jupyter lab analysis/notebooks
+
+ui: $(INSTALLED) ## MLflow on the published runs
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+lint: $(INSTALLED) ## style, format, types
+	ruff check .
+	ruff format --check .
+	pyright
+
+lock: ## remake requirements.lock from pyproject.toml in a new environment
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install torch==2.13.0
+	$(BIN)/pip install -e '.[dev]'
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude scalelab | sed 's/+[^ ]*$$//'; } > requirements.tmp
+	mv requirements.tmp requirements.lock
+	touch $(INSTALLED)
+
+clean: ## remove the environment and the tools' caches; data, runs and results stay
+	rm -rf .venv .pytest_cache .ruff_cache build dist
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "scalelab needs Python 3.11 or 3.12, this is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@

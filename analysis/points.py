@@ -1,0 +1,62 @@
+"""The one tidy table: a row is one cooldown branch, the end of one training run."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+# A law needs these of anybody's table; the other columns are there when a sweep wrote it.
+REQUIRED = ("size", "cell", "params", "tokens", "flops", "loss", "status")
+POSITIVE = ("params", "tokens", "flops", "loss")
+
+
+def read_points(path: Path | str) -> pd.DataFrame:
+    """Read points.csv and keep its finished runs, ordered by size, cell and tokens.
+
+    `attrs["num_dropped"]` counts the rows left out because their status is not "done". Raises ValueError naming the
+    column, the row and the remedy when the table is missing, empty, lacks a column or holds an impossible number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"points: {path} does not exist; run the sweep first or give another path")
+    try:
+        points = pd.read_csv(path)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"points: {path} is not a CSV table ({error}); write one row a run under a header") from error
+    missing = [name for name in REQUIRED if name not in points]
+    if missing:
+        raise ValueError(f"points: {path} lacks the column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
+    done = points[points["status"] == "done"]
+    num_dropped = len(points) - len(done)
+    if done.empty:
+        raise ValueError(f"points: {path} has {len(points)} rows and none has status done; finish the sweep first")
+    done = validate_points(done)
+    done.attrs["num_dropped"] = num_dropped
+    return done
+
+
+def validate_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the table ordered by size, cell and tokens, or raise ValueError for numbers no law can be fitted to."""
+    for name in POSITIVE:
+        values = pd.to_numeric(points[name], errors="coerce").to_numpy(dtype=float)
+        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        if bad.size:
+            value = points[name].iloc[bad[0]]
+            raise ValueError(
+                f"points: {name} is {value!r} in row {points.index[bad[0]]} ({bad.size} such rows); "
+                "give a finite number above zero or drop the row"
+            )
+    sizes_of_cell = points.groupby("cell")["size"].nunique()
+    if (sizes_of_cell > 1).any():
+        raise ValueError(f"points: cell {sizes_of_cell.idxmax()!r} has several sizes; name each trained trunk apart")
+    twice = points.duplicated(["cell", "tokens"])
+    if twice.any():
+        row = points[twice].iloc[0]
+        raise ValueError(f"points: cell {row['cell']!r} has two rows at {row['tokens']} tokens; drop the duplicate")
+    return points.sort_values(["size", "cell", "tokens"], kind="stable").reset_index(drop=True)
+
+
+def file_digest(path: Path | str) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

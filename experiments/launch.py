@@ -1,0 +1,136 @@
+"""The local executor: one process a core, one thread a process, pending cells side by side."""
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+
+from sweeps import store
+from sweeps.train_job import CellJob
+
+POLL_SECONDS = 0.5
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that raised; the traceback is in `log`, the rest of the sweep went on."""
+
+    cell: str
+    reason: str
+    log: Path
+
+
+def run_cells(
+    jobs: list[CellJob], workers: int, compile_cache: Path, cost: Callable[[CellJob], float], on_tick: Callable[[], None]
+) -> list[Failure]:
+    """Trains the jobs, costliest first, and returns those that failed; their branches get a record that says so.
+
+    Two cells of one width are not started together while another width waits: the first fills the compile cache for
+    the second. A worker that dies takes its cell along and no other.
+    """
+    waiting = sorted(jobs, key=cost, reverse=True)
+    running: dict[Future[None], CellJob] = {}
+    failures: list[Failure] = []
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(worker_pool(workers, compile_cache))
+        while waiting or running:
+            while waiting and len(running) < workers:
+                widths = {job.cell.width for job in running.values()}
+                job = next((job for job in waiting if job.cell.width not in widths), waiting[0])
+                waiting.remove(job)
+                running[pool.submit(train_in_worker, job)] = job
+            finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            on_tick()
+            for future in finished:
+                job, error = running.pop(future), future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    # All that ran beside it comes back broken too: train those one at a time to find who did it.
+                    lost = [job, *running.values()]
+                    running.clear()
+                    failures += _retry_alone(lost, compile_cache, on_tick)
+                    pool = stack.enter_context(worker_pool(workers, compile_cache))
+                    break
+                if error is not None:
+                    failures.append(_record_failure(job, error))
+    return failures
+
+
+def _retry_alone(jobs: list[CellJob], compile_cache: Path, on_tick: Callable[[], None]) -> list[Failure]:
+    failures = []
+    for job in jobs:
+        with worker_pool(1, compile_cache) as pool:
+            future = pool.submit(train_in_worker, job)
+            while not wait([future], timeout=POLL_SECONDS).done:
+                on_tick()
+            error = future.exception()
+        if error is not None:
+            failures.append(_record_failure(job, error))
+    return failures
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes with one thread each that share the compile cache and end with this process."""
+    os.environ.update(ONE_THREAD, TORCHINDUCTOR_CACHE_DIR=str(compile_cache.resolve()))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A killed parent must not leave workers that write into the store."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def train_in_worker(job: CellJob) -> None:
+    import torch
+
+    from sweeps.train import train_cell
+
+    torch.set_num_threads(1)
+    train_cell(job)
+
+
+def _record_failure(job: CellJob, error: BaseException) -> Failure:
+    """Leaves the traceback beside the cell and a failed record in every branch that did not get one."""
+    from sweeps.identity import branch_identity
+
+    log = job.directory / "error.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(traceback.format_exception(error)))
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    for steps in job.pending_steps():
+        record = branch_identity(job.cell, job.recipe, steps) | {"status": "failed", "reason": reason, "loss": None}
+        store.write_json(store.branch_dir(job.runs, job.cell, record["tokens"]) / "record.json", record)
+    return Failure(job.cell.name, reason, log)
+
+
+@contextlib.contextmanager
+def only_one(suite: Path) -> Iterator[None]:
+    """Raises ValueError where another process trains the same suite."""
+    suite.mkdir(parents=True, exist_ok=True)
+    with (suite / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{suite} is being trained by another process: wait for it or stop it") from None
+        yield

@@ -1,0 +1,128 @@
+"""params.yaml as a tree of frozen dataclasses, read here and nowhere else; unknown keys are refused by name."""
+
+import difflib
+import types
+import typing
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from analysis.params import FitParams
+from models.tokenizer import check_vocab_size
+from sweeps.corpus import CorpusParams, ValidationParams
+from sweeps.grid import Suite
+
+
+@dataclass(frozen=True)
+class TokenizerParams:
+    """Byte-level BPE; 260 entries are the 256 bytes, four specials and no merges."""
+
+    vocab_size: int = 260
+
+    def __post_init__(self) -> None:
+        check_vocab_size(self.vocab_size)
+
+
+@dataclass(frozen=True)
+class ExecutorParams:
+    """Where cells run: `workers` processes of one thread each; more than one may share an accelerator."""
+
+    workers: int = 2
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}: give 1 or more, one a core")
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml."""
+
+    corpus: CorpusParams
+    validation: ValidationParams
+    tokenizer: TokenizerParams
+    executor: ExecutorParams
+    suites: dict[str, Suite]
+    fit: FitParams
+
+
+def load(path: Path) -> Params:
+    """Reads the file; raises ValueError with one line that names the key, the value and the remedy."""
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there: run from a scalelab checkout, or `scalelab use laptop`") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return build(Params, tree, "")
+
+
+def build(kind: Any, value: Any, where: str) -> Any:
+    """`value` (parsed YAML) as an instance of `kind`; `where` is its dotted place, for messages."""
+    if is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else build(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} is {value!r}: choose one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {value!r}: give a list")
+        return tuple(build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} is {value!r}: give a mapping of names")
+        return {str(name): build(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
+    return _build_scalar(kind, value, where)
+
+
+def _build_dataclass(kind: type, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where or 'params'} is {value!r}: give a mapping")
+    known = {field.name: field for field in fields(kind)}
+    hints = typing.get_type_hints(kind)
+    for key in value:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+            raise ValueError(f"{_place(where, key)} is not a known key: {hint}")
+    for name, field in known.items():
+        if name not in value and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{_place(where, name)} is missing: add it")
+    built = {key: build(hints[key], item, _place(where, key)) for key, item in value.items()}
+    try:
+        return kind(**built)
+    except ValueError as error:
+        section = where.rpartition(".")[2]
+        message = str(error)
+        raise ValueError(message if not where or message.startswith(section) else f"{where}: {message}") from None
+
+
+def _build_scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        # YAML 1.1 reads 1e12 (no dot, no sign) as text.
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{where} is {value!r}: give a number") from None
+    if kind is int and isinstance(value, float | str):
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"{where} is {value!r}: give a whole number") from None
+        if number != int(number):
+            raise ValueError(f"{where} is {value!r}: give a whole number")
+        return int(number)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ValueError(f"{where} is {value!r}: give a value of type {kind.__name__}")
+    return value
+
+
+def _place(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)

@@ -1,0 +1,92 @@
+"""A checkout as the verbs see it: params.yaml, where files lie, and what the corpus on disk says."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.params import Params, load
+from sweeps import store
+from sweeps.grid import Cell, Suite, cells
+from sweeps.train_job import CellJob
+
+PARAMS = Path("params.yaml")
+DATA = Path("data/corpus")
+RUNS = Path("runs")
+RESULTS = Path("results")
+COMPILE_CACHE = Path(".cache/inductor")
+CODE_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything below the current directory, read when it is asked for."""
+
+    params: Params
+
+    @staticmethod
+    def here() -> "Project":
+        return Project(load(PARAMS))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any] | None:
+        """The corpus manifest; None where the corpus is not built."""
+        path = DATA / "manifest.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def suite(self, name: str) -> Suite:
+        """Raises ValueError for a suite that params.yaml does not have."""
+        if name not in self.params.suites:
+            raise ValueError(f"suite {name!r} is not in {PARAMS}: choose one of {', '.join(self.params.suites)}")
+        return self.params.suites[name]
+
+    def cells(self, name: str) -> list[Cell]:
+        return cells(name, self.suite(name), self.params.tokenizer.vocab_size)
+
+    def recipe(self, name: str) -> store.Recipe:
+        """Raises ValueError where the corpus is missing, of another vocabulary, or too small for the suite's tokens."""
+        manifest, vocab_size = self.manifest, self.params.tokenizer.vocab_size
+        if manifest is None:
+            raise ValueError(f"{DATA} holds no corpus: run `dvc repro corpus`")
+        if manifest["vocab_size"] != vocab_size:
+            raise ValueError(
+                f"tokenizer.vocab_size is {vocab_size}, {DATA} has {manifest['vocab_size']}: run `dvc repro corpus`"
+            )
+        suite = self.suite(name)
+        self._check_tokens(name, suite, manifest["train"]["tokens"])
+        return store.Recipe(
+            training=suite.training,
+            unique_tokens=suite.unique_tokens,
+            vocab_size=vocab_size,
+            data_digest=manifest["digest"],
+            validation_digest=manifest["validation_digest"],
+            device=self.params.executor.device,
+            code_digest=store.code_digest(CODE_ROOT),
+        )
+
+    def _check_tokens(self, name: str, suite: Suite, tokens_there: int) -> None:
+        usable = (tokens_there - 1) // suite.training.sequence_length * suite.training.sequence_length
+        asked = max(cell.steps[-1] for cell in self.cells(name)) * suite.training.batch_tokens
+        if suite.unique_tokens is None and asked > usable:
+            raise ValueError(
+                f"suites.{name} asks for {asked} tokens, the corpus has {usable}: raise corpus.max_bytes, lower tokens, "
+                "or set unique_tokens to repeat them"
+            )
+        if suite.unique_tokens is not None and suite.unique_tokens > usable:
+            raise ValueError(
+                f"suites.{name}.unique_tokens is {suite.unique_tokens}, the corpus has {usable}: raise "
+                "corpus.max_bytes or lower it"
+            )
+
+    def jobs(self, name: str) -> list[CellJob]:
+        """One job a cell of the suite, trained or not."""
+        recipe = self.recipe(name)
+        return [CellJob(cell, recipe, DATA, RUNS, git_revision()) for cell in self.cells(name)]
+
+
+def git_revision() -> str:
+    """HEAD's hash, with -dirty where tracked files differ; "unknown" outside a git checkout."""
+    found = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--dirty"], capture_output=True, text=True)
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,239 @@
+"""MLflow as a projection of the cell store: one publisher reads files and writes what MLflow lacks.
+
+Experiment = the question (`scalelab/law`), parent run = the sweep, child = the cell. A sweep is a suite under one
+recipe: its identity is the recipe's digest (training params, data, device type, code of the training path), not the
+git revision. So a commit that retrains nothing creates nothing, cells added to the grid join their parent, and any
+change that makes cells stale opens a new parent when they are trained again. Stale branches are left out, as
+everywhere else; a sweep that was published before stays in MLflow as it was.
+
+Every timestamp comes from the files and MLflow keeps a point once, so that a repeated or killed sync neither doubles
+nor misses anything; a child is FINISHED only when all of it was logged. Charts have tokens as their step.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.snapshot import CellFiles, Status, Sweep, digest_of, read_cells, revision_tags
+from models.ladder import Shape
+from sweeps import store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+CURVES = ("loss", "learning_rate", "gradient_norm")
+ENDPOINTS = ("loss", "loss_se", "bits_per_byte")
+# MLflow's own limits: metrics in one batch, runs in one search, characters of a dataset digest.
+MAX_BATCH, MAX_RUNS, MAX_DATASET_DIGEST = 1000, 50_000, 36
+MANY_CELLS = 8
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a sync found and did; `settled`: no cell of the grids is still to be trained."""
+
+    cells: int
+    updated: int
+    settled: bool
+
+
+def sync(
+    runs: Path, sweeps: Sequence[Sweep], artifacts: Sequence[Path] = (), tracking_uri: str | None = None
+) -> Published:
+    """Publishes what MLflow lacks; `artifacts` that exist are attached to every parent.
+
+    Without `tracking_uri` the environment's MLFLOW_TRACKING_URI counts, else a SQLite file beside the params.
+    """
+    with _sole_publisher(runs):
+        client = _client(tracking_uri)
+        published = [_Publisher(client, runs, sweep).publish(artifacts) for sweep in sweeps]
+    return Published(
+        sum(p.cells for p in published), sum(p.updated for p in published), all(p.settled for p in published)
+    )
+
+
+def follow(
+    runs: Path,
+    sweeps: Sequence[Sweep],
+    artifacts: Sequence[Path] = (),
+    tracking_uri: str | None = None,
+    *,
+    training_is_over: Callable[[], bool] = lambda: False,
+    seconds: float = 10.0,
+) -> Published:
+    """Syncs every `seconds` until every cell is settled or training is over, and once more after that."""
+    while True:
+        over = training_is_over()
+        published = sync(runs, sweeps, artifacts, tracking_uri)
+        if over or published.settled:
+            return published
+        time.sleep(seconds)
+
+
+class _Publisher:
+    """Writes one sweep: finds its runs by their tags and creates those that are missing."""
+
+    def __init__(self, client: "MlflowClient", runs: Path, sweep: Sweep) -> None:
+        self.client, self.sweep = client, sweep
+        self.cells = read_cells(runs, sweep)
+
+    def publish(self, artifacts: Sequence[Path]) -> Published:
+        planned = {cell.name for cell in self.sweep.cells}
+        settled = planned <= {files.cell.name for files in self.cells if files.settled}
+        if not self.cells:
+            return Published(0, 0, settled)
+        self.experiment_id = _experiment(self.client, f"scalelab/{self.sweep.suite}")
+        where = f"tags.`scalelab.sweep` = '{self.sweep.identity}'"
+        known = {
+            run.data.tags["scalelab.cell"]: run
+            for run in self.client.search_runs([self.experiment_id], where, max_results=MAX_RUNS)
+        }
+        parent = known.get("") or self._create("", f"{self.sweep.suite}-{self.sweep.identity[:8]}", self.cells, {})
+        stale = [files for files in self.cells if not _is_current(known.get(files.cell.name), files)]
+        for files in _with_progress(stale, f"publishing {self.sweep.suite}"):
+            self._publish_cell(parent.info.run_id, known.get(files.cell.name), files)
+        self._publish_parent(parent, artifacts, settled)
+        return Published(len(self.cells), len(stale), settled)
+
+    def _create(self, cell: str, name: str, cells: list[CellFiles], tags: dict[str, str]) -> "Run":
+        identity = {"scalelab.sweep": self.sweep.identity, "scalelab.suite": self.sweep.suite, "scalelab.cell": cell}
+        began = min(files.span[0] for files in cells)
+        return self.client.create_run(self.experiment_id, began, {**identity, **tags}, name)
+
+    def _publish_cell(self, parent_id: str, run: "Run | None", files: CellFiles) -> None:
+        """Lines not yet logged, then artifacts, then tags that say so, then the status."""
+        name = files.cell.name
+        run = run or self._create(name, name, [files], {"mlflow.parentRunId": parent_id})
+        run_id = run.info.run_id
+        logged = json.loads(run.data.tags.get("scalelab.logged", "{}"))
+        metrics = list(_metrics(files, logged))
+        for start in range(0, len(metrics), MAX_BATCH):
+            self.client.log_batch(run_id, metrics[start : start + MAX_BATCH])
+        for branch in files.records:
+            self.client.log_artifact(run_id, str(files.directory / branch / "record.json"), branch)
+        shape = Shape(files.cell.width)
+        sizes = {
+            "size": files.cell.width,
+            "seed": files.cell.seed,
+            "params_non_embedding": shape.params_non_embedding,
+            "params_total": shape.params_total(self.sweep.recipe.vocab_size),
+        }
+        counts = {stream: max(len(lines), logged.get(stream, 0)) for stream, lines in files.curves.items()}
+        done = {"scalelab.logged": json.dumps(counts), "scalelab.published": files.digest}
+        self._describe(run_id, sizes, {**files.tags(), **done})
+        self._set_status(run_id, files.status, files.span[1])
+
+    def _publish_parent(self, run: "Run", artifacts: Sequence[Path], settled: bool) -> None:
+        present = [path for path in artifacts if path.exists()]
+        digest = digest_of([[files.digest for files in self.cells], [digest_of(p.read_bytes().hex()) for p in present]])
+        status: Status = "FINISHED" if settled else "RUNNING"
+        if run.data.tags.get("scalelab.published") == digest and run.info.status == status:
+            return
+        for path in present:
+            self.client.log_artifact(run.info.run_id, str(path))
+        records = [record for files in self.cells for record in files.records.values()]
+        tags = {
+            "scalelab.params": digest_of(asdict(self.sweep)),
+            **revision_tags(records),
+            "scalelab.published": digest,
+        }
+        self._describe(run.info.run_id, {}, tags)
+        self._set_status(run.info.run_id, status, max(files.span[1] for files in self.cells))
+
+    def _describe(self, run_id: str, params: dict[str, Any], tags: dict[str, str]) -> None:
+        """Params, repeated on every run because MLflow compares runs by them; datasets; and, last, tags."""
+        from mlflow.entities import Param, RunTag
+
+        recipe = {k: v for k, v in asdict(self.sweep.recipe).items() if not k.endswith("digest") and k != "training"}
+        family = self.sweep.cells[0].family if self.sweep.cells else self.cells[0].cell.family
+        params = {**params, "family": family, **recipe, **asdict(self.sweep.recipe.training)}
+        self.client.log_inputs(run_id, _datasets(self.sweep.recipe))
+        tags = {**tags, "scalelab.device": self.sweep.recipe.device, "scalelab.code": self.sweep.recipe.code_digest}
+        self.client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+
+    def _set_status(self, run_id: str, status: Status, ended: int) -> None:
+        if status == "RUNNING":
+            self.client.update_run(run_id, status)
+        else:
+            self.client.set_terminated(run_id, status, ended)
+
+
+def _is_current(run: "Run | None", files: CellFiles) -> bool:
+    return (
+        run is not None and run.data.tags.get("scalelab.published") == files.digest and run.info.status == files.status
+    )
+
+
+def _metrics(files: CellFiles, logged: dict[str, int]) -> Iterator["Metric"]:
+    """The points not yet logged; a branch's end shows as validation loss against tokens."""
+    from mlflow.entities import Metric
+
+    for stream, lines in files.curves.items():
+        for line in lines[logged.get(stream, 0) :]:
+            for name in CURVES:
+                yield Metric(f"{stream}/{name}", line[name], line["time"], line["tokens"])
+    for branch, record in files.records.items():
+        if record["status"] == "done" and branch not in logged:
+            ended = files.curves[branch][-1]["time"] if files.curves[branch] else 0
+            for name in ENDPOINTS:
+                yield Metric(f"validation/{name}", record[name], ended, record["tokens"])
+
+
+def _datasets(recipe: store.Recipe) -> list[Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digests = {"training": recipe.data_digest, "validation": recipe.validation_digest}
+    return [
+        DatasetInput(
+            Dataset(f"corpus-{context}", digest[:MAX_DATASET_DIGEST], "local", json.dumps({"digest": digest})),
+            [InputTag("mlflow.data.context", context)],
+        )
+        for context, digest in digests.items()
+    ]
+
+
+def _client(tracking_uri: str | None) -> "MlflowClient":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI)
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    """Its id; one that somebody deleted in the interface is brought back, for its name stays taken."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return client.create_experiment(name)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
+
+
+@contextmanager
+def _sole_publisher(runs: Path) -> Iterator[None]:
+    """Waits for another publisher on the same files: two would create every run twice. A killed one lets go."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / ".publisher").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _with_progress(cells: list[CellFiles], description: str) -> Iterator[CellFiles]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    hidden = len(cells) < MANY_CELLS or not console.is_terminal
+    yield from track(cells, description, console=console, transient=True, disable=hidden)

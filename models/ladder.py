@@ -1,0 +1,73 @@
+"""One dial, the width, decides a model's shape; its parameter counts and FLOPs follow in closed form.
+
+Depth and heads follow the width so that members of a family differ in scale and in nothing else. At the small end three
+layers and narrow heads (16 wide) make the loss a smooth function of width; from 256 upward the ratio of width to depth
+is held at 64, about that of the GPT-2 series (Radford et al. 2019). Standard library only: config modules import this.
+"""
+
+from dataclasses import dataclass
+
+MIN_LAYERS = 3
+WIDTH_PER_LAYER = 64
+MIN_HEAD_WIDTH, MAX_HEAD_WIDTH = 16, 64
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a decoder whose width is given; raises ValueError where no family member has that width."""
+
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.width < MIN_HEAD_WIDTH or self.width % self.head_width:
+            lower = max(MIN_HEAD_WIDTH, self.width // self.head_width * self.head_width)
+            raise ValueError(
+                f"width {self.width} is not divisible into heads {self.head_width} wide: use {lower} or "
+                f"{lower + self.head_width}"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """The largest power of two that gives four heads or more, between 16 and 64."""
+        head_width = MIN_HEAD_WIDTH
+        while head_width < MAX_HEAD_WIDTH and self.width >= 8 * head_width:
+            head_width *= 2
+        return head_width
+
+    @property
+    def num_heads(self) -> int:
+        return self.width // self.head_width
+
+    @property
+    def num_layers(self) -> int:
+        return max(MIN_LAYERS, self.width // WIDTH_PER_LAYER)
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden width of the gated MLP: 8/3 of the width (Shazeer 2020), rounded up to a multiple of 8."""
+        return -(-8 * self.width // 3 // 8) * 8
+
+    @property
+    def params_non_embedding(self) -> int:
+        """Attention, MLP and norm weights; the embedding and the output head are left out."""
+        attention = 4 * self.width * self.width
+        mlp = 3 * self.width * self.mlp_width
+        return self.num_layers * (attention + mlp + 2 * self.width) + self.width
+
+    def params_with_head(self, vocab_size: int) -> int:
+        """Non-embedding parameters and the output head: everything that multiplies at each token."""
+        return self.params_non_embedding + vocab_size * self.width
+
+    def params_total(self, vocab_size: int) -> int:
+        return self.params_with_head(vocab_size) + vocab_size * self.width
+
+    def flops_per_token(self, vocab_size: int, sequence_length: int) -> int:
+        """Training FLOPs a token (forward and backward), attention and head included.
+
+        Two FLOPs a multiply-add, backward twice the forward; matrix multiplications only, as torch's FLOP counter
+        counts them. Attention is counted over the whole sequence, masked half included, as its kernels compute it.
+        """
+        matmul_weights = self.num_layers * (4 * self.width**2 + 3 * self.width * self.mlp_width)
+        head = vocab_size * self.width
+        attention = self.num_layers * 2 * sequence_length * self.width
+        return 3 * 2 * (matmul_weights + head + attention)

@@ -1,0 +1,192 @@
+"""The three sources of text, each a function that yields documents in an order that is always the same."""
+
+import glob
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.corpus.params import CorpusParams, package_key
+
+TEXT_SUFFIXES = (".py", ".pyi", ".md", ".rst", ".txt")
+MIN_FILE_BYTES, MAX_FILE_BYTES = 200, 1_000_000
+# Code and prose have short lines and short words; tables, minified code and base64 do not.
+MAX_MEAN_LINE, MAX_MEAN_WORD = 200, 30
+MAX_LICENSE_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text with the package, file or dataset (`group`) it came from and its name in there."""
+
+    text: str
+    group: str
+    name: str
+    version: str = ""
+    license: str = "unknown"
+
+
+def read_documents(params: CorpusParams) -> Iterator[Document]:
+    """Every document of the source with newlines as line feeds; raises ValueError where it cannot be read."""
+    match params.source:
+        case "installed":
+            return _read_installed(params)
+        case "files":
+            return _read_files(params)
+        case "huggingface":
+            return _read_huggingface(params)
+
+
+def _read_installed(params: CorpusParams) -> Iterator[Document]:
+    fields = [("packages", name) for name in params.packages]
+    fields += [("validation_groups", name) for name in params.validation_groups]
+    found = [(package_key(name), _pure_distribution(field, name)) for field, name in fields]
+    for key, distribution in sorted(found, key=lambda pair: pair[0]):
+        version, license_name = distribution.version, _license(distribution.metadata)
+        for path in sorted(distribution.files or (), key=lambda path: path.as_posix()):
+            outside = ".." in path.parts or path.is_absolute() or path.parts[0].endswith(".dist-info")
+            if path.suffix not in TEXT_SUFFIXES or outside:
+                continue
+            text = _read_text(Path(str(distribution.locate_file(path))))
+            if text is not None:
+                yield Document(text, key, path.as_posix(), version, license_name)
+
+
+def _pure_distribution(field: str, name: str) -> importlib.metadata.Distribution:
+    """The installed package of that name; raises ValueError if there is none or if it holds compiled code."""
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise ValueError(f"corpus.{field} names {name}, which is not installed: install it or take it out") from None
+    if "Root-Is-Purelib: true" not in (distribution.read_text("WHEEL") or ""):
+        raise ValueError(
+            f"corpus.{field} names {name}, which is not a pure Python wheel: its text may differ between "
+            "machines, so take it out"
+        )
+    return distribution
+
+
+def _license(metadata: Any) -> str:
+    """The licence as the metadata's newest field states it; `License` may hold the whole text, which is no name."""
+    stated = metadata.get("License-Expression") or metadata.get("License") or ""
+    if stated and stated != "UNKNOWN" and len(stated) <= MAX_LICENSE_LENGTH and "\n" not in stated:
+        return stated
+    classifiers = [text for text in metadata.get_all("Classifier") or () if text.startswith("License ::")]
+    names = sorted({text.split(" :: ")[-1] for text in classifiers} - {"OSI Approved"})
+    return " OR ".join(names) or stated.strip().split("\n")[0].strip()[:MAX_LICENSE_LENGTH] or "unknown"
+
+
+def _read_text(path: Path) -> str | None:
+    """The text of a file of code or prose; None if it is missing, too short, too long, or not such a text."""
+    try:
+        content = path.read_bytes()
+        text = normalise(content.decode())
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    words = text.split()
+    if not MIN_FILE_BYTES <= len(content) <= MAX_FILE_BYTES or not words:
+        return None
+    long_lines = len(text) > MAX_MEAN_LINE * (text.count("\n") + 1)
+    return None if long_lines or sum(map(len, words)) > MAX_MEAN_WORD * len(words) else text
+
+
+def normalise(text: str) -> str:
+    """The text with every line end a line feed and without a byte order mark."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_files(params: CorpusParams) -> Iterator[Document]:
+    paths: set[Path] = set()
+    for pattern in params.paths:
+        matches = {Path(path) for path in glob.glob(pattern, recursive=True)}  # noqa: PTH207 (may be absolute)
+        files = {path for path in matches if path.is_file()}
+        if not files:
+            raise ValueError(f"corpus.paths {pattern!r} matches no file: check it and the directory it starts in")
+        paths |= files
+    for path in sorted(paths):
+        if path.suffix not in READERS:
+            raise ValueError(f"corpus.paths matches {path}, of no known kind: use {', '.join(READERS)} files")
+        for name, text in READERS[path.suffix](path, params.text_field):
+            yield Document(normalise(text), path.as_posix(), name)
+
+
+def _rows_of_txt(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+    try:
+        yield "", path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"corpus.paths matches {path}, which is not UTF-8 at byte {error.start}: convert it") from None
+
+
+def _rows_of_jsonl(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError as error:  # Not JSON, or not UTF-8.
+                raise ValueError(f"corpus.paths: {path} line {number} is not JSON ({error}): repair the line") from None
+            if row is not None:
+                yield str(number), _field_of(row, text_field, f"{path} line {number}")
+
+
+def _rows_of_parquet(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"corpus.paths matches {path}, which is not Parquet ({error}): write it again") from None
+    with file:
+        names = file.schema_arrow.names
+        if text_field not in names:
+            raise ValueError(f"corpus.text_field {text_field!r} is no column of {path}: use one of {', '.join(names)}")
+        number = 0
+        for batch in file.iter_batches(columns=[text_field]):
+            for row in batch.to_pylist():
+                yield str(number), _field_of(row, text_field, f"{path} row {number}")
+                number += 1
+
+
+READERS = {".txt": _rows_of_txt, ".jsonl": _rows_of_jsonl, ".parquet": _rows_of_parquet}
+
+
+def _field_of(row: Any, text_field: str, place: str) -> str:
+    if not isinstance(row, dict) or text_field not in row:
+        names = ", ".join(map(str, row)) if isinstance(row, dict) else f"no columns ({type(row).__name__})"
+        raise ValueError(f"corpus.text_field {text_field!r} is not in {place}, which has {names}: name another column")
+    text = row[text_field]
+    if not isinstance(text, str):
+        raise ValueError(
+            f"corpus.text_field {text_field!r} in {place} is {type(text).__name__}, not text: fill it or name "
+            "another column"
+        )
+    return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot.
+
+
+def _read_huggingface(params: CorpusParams) -> Iterator[Document]:
+    """Rows of the dataset in its order until they fill the training text and the validation share."""
+    rows, version, license_name = _open_dataset(params)
+    bytes_wanted = params.max_bytes / (1 - params.validation_share)
+    for number, row in enumerate(rows):
+        text = normalise(_field_of(row, params.text_field, f"{params.dataset} row {number}"))
+        yield Document(text, params.dataset, str(number), version, license_name)
+        bytes_wanted -= len(text.encode())
+        if bytes_wanted <= 0:
+            return
+
+
+def _open_dataset(params: CorpusParams) -> tuple[Any, str, str]:
+    """The rows of the dataset, streamed, and its version and licence as far as it states them."""
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(params.dataset, params.config, split=params.split, streaming=True)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"corpus.dataset {params.dataset!r} (config {params.config}, split {params.split}) cannot be opened "
+            f"({reason}): check the names and the connection, or give a local directory"
+        ) from None
+    return rows, str(rows.info.version or ""), rows.info.license or "unknown"

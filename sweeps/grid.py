@@ -1,0 +1,143 @@
+"""A suite's params and the cells they name: one trunk a (family, width, seed), one cooldown branch a token count."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.ladder import Shape
+
+Family = Literal["decoder"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every cell of a suite is trained; `learning_rate` is muP's, one value for all widths."""
+
+    sequence_length: int = 128
+    batch_tokens: int = 1024
+    learning_rate: float = 0.01
+    warmup_steps: int = 50
+    cooldown_share: float = 0.2
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip_norm: float = 1.0
+    precision: Precision = "float32"
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "batch_tokens", "learning_rate", "clip_norm", "warmup_steps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if self.batch_tokens % self.sequence_length:
+            raise ValueError(
+                f"batch_tokens {self.batch_tokens} is not divisible by sequence_length {self.sequence_length}: "
+                f"use {max(1, self.batch_tokens // self.sequence_length) * self.sequence_length}"
+            )
+        for name in ("beta1", "beta2", "cooldown_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a number between 0 and 1")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}: give 0 or more")
+
+    @property
+    def batch_rows(self) -> int:
+        return self.batch_tokens // self.sequence_length
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the grid: a rectangle (sizes x tokens) or compute budgets in training FLOPs (sizes x budgets).
+
+    A budget gives each size the tokens that it pays for, so that smaller models get more of them; min_tokens and
+    max_tokens leave out the corners of that band nobody would train.
+    """
+
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...] = (0,)
+    tokens: tuple[int, ...] = ()
+    budgets: tuple[float, ...] = ()
+    min_tokens: int = 1
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.tokens) == bool(self.budgets):
+            raise ValueError("a block of the grid has tokens or budgets: give exactly one of the two lists")
+        for name in ("sizes", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: list at least one")
+        for name in ("tokens", "budgets"):
+            for value in getattr(self, name):
+                if value <= 0:
+                    raise ValueError(f"{name} has {value}: give numbers above 0")
+        for seed in self.seeds:
+            if seed < 0:
+                raise ValueError(f"seeds has {seed}: give 0 or more")
+        for width in self.sizes:
+            Shape(width)
+
+    def token_counts(self, width: int, vocab_size: int, sequence_length: int) -> list[int]:
+        """Tokens of each branch of that width, as asked for (not yet whole batches)."""
+        per_token = Shape(width).flops_per_token(vocab_size, sequence_length)
+        asked = list(self.tokens) or [round(budget / per_token) for budget in self.budgets]
+        return [n for n in asked if self.min_tokens <= n <= (self.max_tokens or n)]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One question: a family, a grid, and how it is trained.
+
+    unique_tokens: train over that many distinct tokens, again and again; without it no token is seen twice.
+    """
+
+    family: Family
+    grid: tuple[Block, ...]
+    training: Training
+    unique_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.grid:
+            raise ValueError("grid is empty: give at least one block of sizes and tokens")
+        if self.unique_tokens is not None and self.unique_tokens < self.training.batch_tokens:
+            raise ValueError(f"unique_tokens is {self.unique_tokens}: give one batch ({self.training.batch_tokens}) or more")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trunk and its branches: `steps` are the optimiser steps at which branches end, ascending."""
+
+    suite: str
+    family: Family
+    width: int
+    seed: int
+    steps: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"w{self.width:04d}-s{self.seed}"
+
+
+def branch_name(tokens: int) -> str:
+    return f"t{tokens}"
+
+
+def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
+    """The suite's cells by width and seed; blocks that name the same cell join their token counts.
+
+    Token counts are rounded to whole batches. Raises ValueError where a branch is too short for its warm-up.
+    """
+    training = suite.training
+    steps: dict[tuple[int, int], set[int]] = {}
+    for block in suite.grid:
+        for width in block.sizes:
+            counts = block.token_counts(width, vocab_size, training.sequence_length)
+            for seed in block.seeds:
+                steps.setdefault((width, seed), set()).update(round(n / training.batch_tokens) for n in counts)
+    shortest = 2 * training.warmup_steps
+    for (width, _), ends in steps.items():
+        if ends and min(ends) < shortest:
+            raise ValueError(
+                f"tokens {min(ends) * training.batch_tokens} at size {width} are {min(ends)} steps: give at least "
+                f"{shortest * training.batch_tokens} (twice the warm-up) or lower warmup_steps or batch_tokens"
+            )
+    return [Cell(name, suite.family, w, s, tuple(sorted(ends))) for (w, s), ends in sorted(steps.items()) if ends]

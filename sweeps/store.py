@@ -1,0 +1,127 @@
+"""The cell store: runs/<suite>/<cell>/<branch>/ with record.json, metrics.jsonl and checkpoint/.
+
+A record is written last and whole, with a fingerprint of everything that decides its content. A branch whose
+fingerprint matches is done; one that does not is stale: it is trained again, never silently reused. Standard library
+only, so that plan and status answer without loading torch.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sweeps.grid import Cell, Training, branch_name
+
+SCHEMA_VERSION = 1
+TRUNK = "trunk"
+# The files whose code decides what a record says; comments, docstrings and formatting in them do not.
+TRAINING_PATH = (
+    "models/ladder.py",
+    "models/decoder.py",
+    "sweeps/tokens.py",
+    "sweeps/schedule.py",
+    "sweeps/validation.py",
+    "sweeps/train.py",
+)
+# Fields of a record in which two runs of the same fingerprint may differ.
+MEASURED_FIELDS = ("seconds", "tokens_per_second", "host", "revision", "versions")
+
+State = Literal["done", "diverged", "failed", "stale", "pending"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What, besides the cell, decides a record's content."""
+
+    training: Training
+    unique_tokens: int | None
+    vocab_size: int
+    data_digest: str
+    validation_digest: str
+    device: str
+    code_digest: str
+
+
+def code_digest(root: Path) -> str:
+    """SHA-256 of the training path's syntax trees, docstrings left out."""
+    digest = hashlib.sha256()
+    for name in TRAINING_PATH:
+        tree = ast.parse((root / name).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body[0] = ast.Pass()
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def fingerprint(cell: Cell, recipe: Recipe, steps: int | None) -> str:
+    """Identity of the branch that ends after `steps`, or of the trunk (None), which its branches do not change."""
+    identity = {"family": cell.family, "width": cell.width, "seed": cell.seed, "steps": steps, **asdict(recipe)}
+    if steps is None:
+        identity["training"] = {k: v for k, v in identity["training"].items() if k != "cooldown_share"}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def cell_dir(runs: Path, cell: Cell) -> Path:
+    return runs / cell.suite / cell.name
+
+
+def branch_dir(runs: Path, cell: Cell, tokens: int) -> Path:
+    return cell_dir(runs, cell) / branch_name(tokens)
+
+
+def read_record(directory: Path) -> dict[str, Any] | None:
+    """The branch's record; None where there is none or it cannot be read (then the branch is trained again)."""
+    try:
+        return json.loads((directory / "record.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def branch_state(runs: Path, cell: Cell, recipe: Recipe, steps: int) -> State:
+    """Where one branch stands; a failed one is tried again by the next run."""
+    record = read_record(branch_dir(runs, cell, steps * recipe.training.batch_tokens))
+    if record is None:
+        return "pending"
+    if record["fingerprint"] != fingerprint(cell, recipe, steps):
+        return "stale"
+    return record["status"]
+
+
+def is_settled(state: State) -> bool:
+    """A diverged branch is a result; stale, failed and pending ones are still to be trained."""
+    return state in ("done", "diverged")
+
+
+def read_records(runs: Path, suite: str) -> list[dict[str, Any]]:
+    """Every record of the suite, by cell and tokens, of branches in the grid and of others."""
+    found = [read_record(path.parent) for path in sorted((runs / suite).glob("*/*/record.json"))]
+    return sorted((r for r in found if r is not None), key=lambda r: (r["cell"], r["tokens"]))
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last line that is being written is left out."""
+    try:
+        text = (directory / "metrics.jsonl").read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes the file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    temporary.replace(path)
+
+
+def put_in_place(temporary: Path, directory: Path) -> None:
+    """Renames a whole branch into place over a stale one."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    temporary.rename(directory)

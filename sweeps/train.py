@@ -1,0 +1,252 @@
+"""Trains one cell: a trunk at constant rate and, at each token count, a cooldown branch whose end is a data point.
+
+Resume is exact: a trunk state holds weights, optimiser and step, batches depend on the step alone, so a killed cell
+ends with the weights of an uninterrupted one, bit for bit on a CPU.
+"""
+
+import copy
+import json
+import math
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from models import checkpoint, decoder
+from models.ladder import Shape
+from models.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from sweeps import store
+from sweeps.grid import Cell
+from sweeps.identity import branch_identity
+from sweeps.schedule import Fork, fork, rate_factor
+from sweeps.tokens import TokenData, load_tokens
+from sweeps.train_job import CellJob
+from sweeps.validation import rolling_windows, validation_loss
+
+LOG_EVERY_STEPS = 20
+SAVE_EVERY_SECONDS = 30.0
+# Nats above a uniform guess at which a trunk counts as diverged: a model that knows nothing does better.
+DIVERGED_MARGIN = 0.5
+
+
+class Diverged(ArithmeticError):
+    """The training loss left the range in which the run could still be a result."""
+
+
+class Loop:
+    """Model, optimiser and data of one cell, and the lean loop over them."""
+
+    def __init__(self, cell: Cell, recipe: store.Recipe, data: TokenData) -> None:
+        self.cell, self.recipe, self.training = cell, recipe, recipe.training
+        self.device = torch.device(recipe.device)
+        self.batches = data.windows(
+            self.training.sequence_length, self.training.batch_rows, cell.seed, recipe.unique_tokens
+        )
+        self.model = decoder.build(
+            Shape(cell.width),
+            recipe.vocab_size,
+            self.training.sequence_length,
+            cell.seed,
+            {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID},
+        ).to(self.device)
+        self.model.set_attn_implementation(decoder.TRAINING_ATTENTION)
+        self.parameters = list(self.model.parameters())
+        groups = decoder.parameter_groups(self.model, self.training.learning_rate, self.training.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, betas=(self.training.beta1, self.training.beta2), fused=True)
+        self.peak_rates = [group["lr"] for group in groups]
+        self.position_ids_1T = torch.arange(self.training.sequence_length, device=self.device)[None]
+        self.loss_of = torch.compile(self.batch_loss, dynamic=False) if self.training.compile else self.batch_loss
+        self.step = 0
+        self.steps_trained = 0
+
+    def batch_loss(self, inputs_BT: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy in nats a token."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16"):
+            logits_BTV = self.model(input_ids=inputs_BT, position_ids=self.position_ids_1T, use_cache=False).logits
+        return torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
+
+    def advance(self, cooldown: Fork | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step; returns the batch's loss and the gradient norm before clipping, not yet synchronised."""
+        inputs_BT, targets_BT = (torch.from_numpy(a).to(self.device, non_blocking=True) for a in self._batch())
+        factor = rate_factor(self.step, self.training.warmup_steps, cooldown)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+            group["lr"] = peak * factor
+        loss = self.loss_of(inputs_BT, targets_BT)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.steps_trained += 1
+        return loss.detach(), norm
+
+    def _batch(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.batches.batch(self.step)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser and step as they are now: views that the next step overwrites."""
+        return {"step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+class MetricsLog:
+    """Appends a line to metrics.jsonl every LOG_EVERY_STEPS; raises Diverged when the loss is lost."""
+
+    def __init__(self, directory: Path, loop: Loop, cooldown: Fork | None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.loop, self.cooldown = loop, cooldown
+        self.losses: list[torch.Tensor] = []
+        kept = store.read_metrics(directory)
+        self.logged_step = kept[-1]["step"] if kept else 0
+        self.file = (directory / "metrics.jsonl").open("w", buffering=1)
+        self.file.writelines(json.dumps(line) + "\n" for line in kept)
+
+    def add(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
+        self.losses.append(loss)
+        if self.loop.step % LOG_EVERY_STEPS:
+            return
+        mean, gradient_norm = torch.stack(self.losses).mean().item(), norm.item()
+        self.losses.clear()
+        training = self.loop.training
+        limit = math.log(self.loop.recipe.vocab_size) + DIVERGED_MARGIN
+        if not mean < limit or not math.isfinite(gradient_norm):
+            raise Diverged(f"training loss {mean:.3g}, gradient norm {gradient_norm:.3g} at step {self.loop.step}")
+        rate = training.learning_rate * rate_factor(self.loop.step - 1, training.warmup_steps, self.cooldown)
+        line = {
+            "step": self.loop.step,
+            "tokens": self.loop.step * training.batch_tokens,
+            "loss": mean,
+            "learning_rate": rate,
+            "gradient_norm": gradient_norm,
+            "time": round(time.time() * 1000),
+        }
+        if self.loop.step > self.logged_step:
+            self.file.write(json.dumps(line) + "\n")
+
+
+def train_cell(job: CellJob) -> None:
+    """Trains what the cell store lacks of this cell and writes a record for every branch."""
+    CellRun(job).run()
+
+
+class CellRun:
+    """One pass over a cell's pending branches."""
+
+    def __init__(self, job: CellJob) -> None:
+        self.job, self.training = job, job.recipe.training
+        self.data = load_tokens(job.data)
+        self.trunk_dir = job.directory / store.TRUNK
+        self.trunk_fingerprint = store.fingerprint(job.cell, job.recipe, None)
+        self.windows = rolling_windows(self.data.validation, self.training.sequence_length)
+
+    def run(self) -> None:
+        pending = self.job.pending_steps()
+        if not pending:
+            return
+        self.began = time.perf_counter()
+        loop = Loop(self.job.cell, self.job.recipe, self.data)
+        forks = [fork(steps, self.training.cooldown_share, self.training.warmup_steps) for steps in pending]
+        forks.sort(key=lambda f: f.start)
+        self._resume(loop, forks[0].start)
+        for index, branch in enumerate(forks):
+            try:
+                self._trunk(loop, branch.start)
+                self._branch(loop, branch)
+            except Diverged as lost:
+                for other in forks[index:]:
+                    self._write_diverged(loop, other.end, str(lost))
+                return
+
+    def _resume(self, loop: Loop, latest_start: int) -> None:
+        """Loads the furthest trunk state that the first pending branch can still leave from; clears a stale trunk."""
+        mark = self.trunk_dir / "fingerprint"
+        if not mark.exists() or mark.read_text() != self.trunk_fingerprint:
+            shutil.rmtree(self.trunk_dir, ignore_errors=True)
+            self.trunk_dir.mkdir(parents=True)
+            mark.write_text(self.trunk_fingerprint)
+        steps = sorted(int(path.stem) for path in self.trunk_dir.glob("*.pt"))
+        usable = [step for step in steps if step <= latest_start]
+        if usable:
+            loop.load_state(torch.load(self._state_path(usable[-1]), map_location=loop.device, weights_only=True))
+
+    def _state_path(self, step: int) -> Path:
+        return self.trunk_dir / f"{step}.pt"
+
+    def _save_trunk(self, loop: Loop) -> Path:
+        path = self._state_path(loop.step)
+        if not path.exists():
+            temporary = path.with_suffix(".tmp")
+            torch.save(loop.state(), temporary)
+            temporary.replace(path)
+        return path
+
+    def _trunk(self, loop: Loop, stop: int) -> None:
+        """Advances the trunk; its state is kept at every fork and, in between, every SAVE_EVERY_SECONDS."""
+        log = MetricsLog(self.trunk_dir, loop, None)
+        saved, saved_at = None, time.perf_counter()
+        while loop.step < stop:
+            log.add(*loop.advance(None))
+            if time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
+                previous, saved = saved, self._save_trunk(loop)
+                saved_at = time.perf_counter()
+                if previous is not None:
+                    previous.unlink()
+        self._save_trunk(loop)
+        if saved is not None and saved != self._state_path(stop):
+            saved.unlink()
+
+    def _branch(self, loop: Loop, branch: Fork) -> None:
+        """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""
+        trunk = copy.deepcopy(loop.state())
+        directory = store.branch_dir(self.job.runs, self.job.cell, branch.end * self.training.batch_tokens)
+        temporary = directory.with_name(f".{directory.name}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        log = MetricsLog(temporary, loop, branch)
+        while loop.step < branch.end:
+            log.add(*loop.advance(branch))
+        text_bytes = self.data.manifest["validation"]["bytes"]
+        measured = validation_loss(loop.model, self.windows, text_bytes, loop.device)
+        if not math.isfinite(measured.loss):
+            raise Diverged(f"validation loss {measured.loss} after {branch.end} steps")
+        checkpoint.save(loop.model, self.data.tokenizer_path, temporary / "checkpoint")
+        outcome = {"status": "done", "reason": "", **vars(measured)}
+        store.write_json(temporary / "record.json", self._record(loop, branch.end, outcome))
+        store.put_in_place(temporary, directory)
+        loop.load_state(trunk)
+
+    def _write_diverged(self, loop: Loop, steps: int, reason: str) -> None:
+        directory = store.branch_dir(self.job.runs, self.job.cell, steps * self.training.batch_tokens)
+        temporary = directory.with_name(f".{directory.name}.part")
+        temporary.mkdir(parents=True, exist_ok=True)
+        outcome = {"status": "diverged", "reason": reason, "loss": None, "loss_se": None, "bits_per_byte": None}
+        store.write_json(temporary / "record.json", self._record(loop, steps, outcome))
+        store.put_in_place(temporary, directory)
+
+    def _record(self, loop: Loop, steps: int, outcome: dict[str, Any]) -> dict[str, Any]:
+        """The record; seconds are what this branch cost on top of those before it, its part of the trunk included."""
+        cell, recipe = self.job.cell, self.job.recipe
+        seconds = time.perf_counter() - self.began
+        tokens_trained = loop.steps_trained * self.training.batch_tokens
+        self.began, loop.steps_trained = time.perf_counter(), 0
+        return branch_identity(cell, recipe, steps) | {
+            **outcome,
+            "revision": self.job.revision,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "numpy": np.__version__,
+            },
+            "seconds": seconds,
+            "tokens_per_second": tokens_trained / seconds,
+            "host": platform.node(),
+        }
