@@ -17,7 +17,7 @@ GREY = "#808890"
 GRID = "rgba(128,136,144,0.25)"
 BAND = "rgba(128,136,144,0.18)"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": GREY}
-LEGEND = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.0, "x": 0}
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 COUNT_AXIS = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickangle": 0}
 FLOPS_AXIS = {"type": "log", "exponentformat": "power", "dtick": 1, "title": {"text": "training compute 6ND, FLOPs"}}
 
@@ -70,11 +70,11 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
             "xaxis": {**axis, "title": {"text": "parameters"}},
             "yaxis": {**axis, "title": {"text": "tokens"}},
             "zaxis": {**axis, "type": "linear", "tickformat": ".2f", "dtick": None, "title": {"text": "loss"}},
-            "camera": {"eye": {"x": 1.35, "y": 1.35, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.12}},
+            "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 0.65}, "center": {"x": 0, "y": 0, "z": -0.12}},
             "aspectmode": "cube",
         }
     )
-    return _styled(figure).update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 40})
+    return _styled(figure).update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 
 
 def isoflop(points: pd.DataFrame, law: dict, num_budgets: int = 5) -> go.Figure:
@@ -220,14 +220,14 @@ def _spread(values: pd.Series, margin: float, count: int = 80) -> np.ndarray:
 
 
 def _styled(figure: go.Figure, legend_title: str = "width ") -> go.Figure:
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor=GRID)
+    figure.update_xaxes(title_standoff=12, gridcolor=GRID, zeroline=False, linecolor=GRID)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID)
     return figure.update_layout(
         template="none",
         font=FONT,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 60, "r": 15, "t": 15, "b": 90},
+        margin={"l": 60, "r": 15, "t": 60, "b": 50},
         legend={**LEGEND, "title": {"text": legend_title}},
         hovermode="closest",
         height=440,

@@ -81,15 +81,11 @@ def log_loss_derivatives(theta_PK: Array, log_params_N: Array, log_tokens_N: Arr
     """ln L with what its first two derivatives need."""
     value_PN, shares_PN3 = _shares(theta_PK, log_params_N, log_tokens_N)
     size_PN, data_PN, floor_PN = shares_PN3[..., 0], shares_PN3[..., 1], shares_PN3[..., 2]
-    jacobian_PNK = np.stack(
-        [size_PN, data_PN, floor_PN, -size_PN * log_params_N, -data_PN * log_tokens_N], axis=-1
-    )
+    jacobian_PNK = np.stack([size_PN, data_PN, floor_PN, -size_PN * log_params_N, -data_PN * log_tokens_N], axis=-1)
     return Derivatives(value_PN, jacobian_PNK, shares_PN3)
 
 
-def weighted_curvature(
-    derivatives: Derivatives, weights_PN: Array, log_params_N: Array, log_tokens_N: Array
-) -> Array:
+def weighted_curvature(derivatives: Derivatives, weights_PN: Array, log_params_N: Array, log_tokens_N: Array) -> Array:
     """Sum over points of weight times the Hessian of ln L, shape (P, K, K).
 
     The Hessian of a log-sum-exp of lines u_k is sum_k share_k grad u_k grad u_k' - grad ln L grad ln L'.

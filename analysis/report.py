@@ -1,7 +1,6 @@
-"""The report: one HTML file that needs nothing else, plotly.js inlined once, readable offline, on a phone, in the dark."""
+"""The report: one HTML file with plotly.js inlined once, readable offline, on a phone and in the dark."""
 
 import json
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ FIGURES = (
      "Each point is the end of one training run, cooled down to its own token count; symbols tell seeds apart and bars "
      "are two standard errors of the evaluation. Curves are the law, fitted to all points together."),
     ("surface", figures.fitted_surface, "The fitted surface",
-     "The same law over parameters and tokens at once. Drag to turn it."),
+     "The same law over parameters and tokens at once, runs in the colours of their size. Drag to turn it."),
     ("isoflop", figures.isoflop, "Equal compute",
      "Each curve spends one budget on models of different size; its valley is the best size for that budget (star). "
      "Runs are moved along the law to the nearest budget and keep their own residual."),
@@ -58,7 +57,7 @@ def write_report(points: pd.DataFrame, law: Mapping, out: Path | str, provenance
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     partial.write_text(page, encoding="utf-8")
-    os.replace(partial, out)
+    partial.replace(out)
 
 
 def cost_table(points: pd.DataFrame) -> list[dict]:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
+import platform
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from sweeps import store
 from sweeps.train_job import CellJob
 
 POLL_SECONDS = 0.5
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Failure:
 
 
 def run_cells(
-    jobs: list[CellJob], workers: int, compile_cache: Path, cost: Callable[[CellJob], float], on_tick: Callable[[], None]
+    jobs: list[CellJob],
+    workers: int,
+    compile_cache: Path,
+    cost: Callable[[CellJob], float],
+    on_tick: Callable[[], None],
 ) -> list[Failure]:
     """Trains the jobs, costliest first, and returns those that failed; their branches get a record that says so.
 
-    Two cells of one width are not started together while another width waits: the first fills the compile cache for
-    the second. A worker that dies takes its cell along and no other.
+    A worker that dies takes its cell along and no other.
     """
     waiting = sorted(jobs, key=cost, reverse=True)
     running: dict[Future[None], CellJob] = {}
@@ -44,8 +48,7 @@ def run_cells(
         pool = stack.enter_context(worker_pool(workers, compile_cache))
         while waiting or running:
             while waiting and len(running) < workers:
-                widths = {job.cell.width for job in running.values()}
-                job = next((job for job in waiting if job.cell.width not in widths), waiting[0])
+                job = next_job(waiting, list(running.values()))
                 waiting.remove(job)
                 running[pool.submit(train_in_worker, job)] = job
             finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -62,6 +65,12 @@ def run_cells(
                 if error is not None:
                     failures.append(_record_failure(job, error))
     return failures
+
+
+def next_job(waiting: list[CellJob], running: list[CellJob]) -> CellJob:
+    """The costliest job of a width that is not running: the first of a width fills the compile cache for the others."""
+    widths = {job.cell.width for job in running}
+    return next((job for job in waiting if job.cell.width not in widths), waiting[0])
 
 
 def _retry_alone(jobs: list[CellJob], compile_cache: Path, on_tick: Callable[[], None]) -> list[Failure]:
@@ -102,6 +111,7 @@ def _end_with_parent() -> None:
 
 
 def train_in_worker(job: CellJob) -> None:
+    """What a worker does with a job: one cell, one thread."""
     import torch
 
     from sweeps.train import train_cell
@@ -119,18 +129,20 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
     log.write_text("".join(traceback.format_exception(error)))
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     for steps in job.pending_steps():
-        record = branch_identity(job.cell, job.recipe, steps) | {"status": "failed", "reason": reason, "loss": None}
+        outcome = {"status": "failed", "reason": reason, "loss": None, "loss_se": None, "bits_per_byte": None}
+        where = {"revision": job.revision, "host": platform.node()}
+        record = branch_identity(job.cell, job.recipe, steps) | outcome | where
         store.write_json(store.branch_dir(job.runs, job.cell, record["tokens"]) / "record.json", record)
     return Failure(job.cell.name, reason, log)
 
 
 @contextlib.contextmanager
-def only_one(suite: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
     """Raises ValueError where another process trains the same suite."""
-    suite.mkdir(parents=True, exist_ok=True)
-    with (suite / ".lock").open("w") as file:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{suite} is being trained by another process: wait for it or stop it") from None
+            raise ValueError(f"{lock.stem} is being trained by another process: wait for it or stop it") from None
         yield

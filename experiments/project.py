@@ -16,7 +16,8 @@ PARAMS = Path("params.yaml")
 DATA = Path("data/corpus")
 RUNS = Path("runs")
 RESULTS = Path("results")
-COMPILE_CACHE = Path(".cache/inductor")
+CACHE = Path(".cache")
+COMPILE_CACHE = CACHE / "inductor"
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,9 +26,11 @@ class Project:
     """Everything below the current directory, read when it is asked for."""
 
     params: Params
+    runs: Path = RUNS
 
     @staticmethod
     def here() -> "Project":
+        """The project of the current directory."""
         return Project(load(PARAMS))
 
     @cached_property
@@ -43,6 +46,7 @@ class Project:
         return self.params.suites[name]
 
     def cells(self, name: str) -> list[Cell]:
+        """The suite's grid."""
         return cells(name, self.suite(name), self.params.tokenizer.vocab_size)
 
     def recipe(self, name: str) -> store.Recipe:
@@ -71,8 +75,8 @@ class Project:
         asked = max(cell.steps[-1] for cell in self.cells(name)) * suite.training.batch_tokens
         if suite.unique_tokens is None and asked > usable:
             raise ValueError(
-                f"suites.{name} asks for {asked} tokens, the corpus has {usable}: raise corpus.max_bytes, lower tokens, "
-                "or set unique_tokens to repeat them"
+                f"suites.{name} asks for {asked} tokens, the corpus has {usable}: raise corpus.max_bytes, lower "
+                "tokens, or set unique_tokens to repeat them"
             )
         if suite.unique_tokens is not None and suite.unique_tokens > usable:
             raise ValueError(
@@ -83,7 +87,7 @@ class Project:
     def jobs(self, name: str) -> list[CellJob]:
         """One job a cell of the suite, trained or not."""
         recipe = self.recipe(name)
-        return [CellJob(cell, recipe, DATA, RUNS, git_revision()) for cell in self.cells(name)]
+        return [CellJob(cell, recipe, DATA, self.runs, git_revision()) for cell in self.cells(name)]
 
 
 def git_revision() -> str:

@@ -24,8 +24,8 @@ class Sweep:
 
     @property
     def identity(self) -> str:
-        """Digest of what all its cells share; the grid is no part of it."""
-        return digest_of([self.suite, asdict(self.recipe)])
+        """Digest of what all its cells share; their sizes, seeds and token counts are no part of it."""
+        return digest_of([self.suite, sorted({cell.family for cell in self.cells}), asdict(self.recipe)])
 
 
 @dataclass(frozen=True)

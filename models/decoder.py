@@ -25,7 +25,9 @@ EMBEDDING_STD = 1.0
 TRAINING_ATTENTION = "causal_training"
 
 
-def build(shape: Shape, vocab_size: int, sequence_length: int, seed: int, special_ids: dict[str, int]) -> GraniteForCausalLM:
+def build(
+    shape: Shape, vocab_size: int, sequence_length: int, seed: int, special_ids: dict[str, int]
+) -> GraniteForCausalLM:
     """A freshly initialised model in fp32 on the CPU; the same arguments give the same weights, bit for bit.
 
     special_ids: bos_token_id, eos_token_id and pad_token_id of the tokenizer the checkpoint will be saved with.
@@ -92,7 +94,7 @@ def causal_attention(
     scaling: float,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of whole, unpadded rows: transformers builds no mask for it (B batch, H heads, T tokens, D head width)."""
+    """Attention of whole, unpadded rows, without a mask (B batch, H heads, T tokens, D head width)."""
     assert attention_mask is None
     out_BHTD = torch.nn.functional.scaled_dot_product_attention(
         query_BHTD, key_BHTD, value_BHTD, is_causal=True, scale=scaling

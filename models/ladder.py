@@ -36,10 +36,12 @@ class Shape:
 
     @property
     def num_heads(self) -> int:
+        """As many heads as fill the width."""
         return self.width // self.head_width
 
     @property
     def num_layers(self) -> int:
+        """Three, and from 256 upward a layer for every 64 of width."""
         return max(MIN_LAYERS, self.width // WIDTH_PER_LAYER)
 
     @property
@@ -59,6 +61,7 @@ class Shape:
         return self.params_non_embedding + vocab_size * self.width
 
     def params_total(self, vocab_size: int) -> int:
+        """Everything: the embedding and the output head are not tied."""
         return self.params_with_head(vocab_size) + vocab_size * self.width
 
     def flops_per_token(self, vocab_size: int, sequence_length: int) -> int:

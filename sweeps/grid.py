@@ -42,6 +42,7 @@ class Training:
 
     @property
     def batch_rows(self) -> int:
+        """Windows a batch."""
         return self.batch_tokens // self.sequence_length
 
 
@@ -99,7 +100,9 @@ class Suite:
         if not self.grid:
             raise ValueError("grid is empty: give at least one block of sizes and tokens")
         if self.unique_tokens is not None and self.unique_tokens < self.training.batch_tokens:
-            raise ValueError(f"unique_tokens is {self.unique_tokens}: give one batch ({self.training.batch_tokens}) or more")
+            raise ValueError(
+                f"unique_tokens is {self.unique_tokens}: give one batch ({self.training.batch_tokens}) or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,12 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """The cell's directory below its suite: w0032-s0."""
         return f"w{self.width:04d}-s{self.seed}"
 
 
 def branch_name(tokens: int) -> str:
+    """The branch's directory below its cell."""
     return f"t{tokens}"
 
 

@@ -67,10 +67,12 @@ def fingerprint(cell: Cell, recipe: Recipe, steps: int | None) -> str:
 
 
 def cell_dir(runs: Path, cell: Cell) -> Path:
+    """Where a cell keeps its trunk and branches."""
     return runs / cell.suite / cell.name
 
 
 def branch_dir(runs: Path, cell: Cell, tokens: int) -> Path:
+    """Where the branch of that many tokens keeps record, metrics and checkpoint."""
     return cell_dir(runs, cell) / branch_name(tokens)
 
 
@@ -110,6 +112,11 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    return json.loads(path.read_text())
 
 
 def write_json(path: Path, value: Any) -> None:

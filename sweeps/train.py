@@ -93,6 +93,7 @@ class Loop:
         return {"step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Puts the loop where `state` was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
@@ -111,6 +112,7 @@ class MetricsLog:
         self.file.writelines(json.dumps(line) + "\n" for line in kept)
 
     def add(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
+        """Takes in one step; synchronises with the device when a line is due."""
         self.losses.append(loss)
         if self.loop.step % LOG_EVERY_STEPS:
             return
@@ -146,13 +148,14 @@ class CellRun:
         self.data = load_tokens(job.data)
         self.trunk_dir = job.directory / store.TRUNK
         self.trunk_fingerprint = store.fingerprint(job.cell, job.recipe, None)
+        self.began = time.perf_counter()
         self.windows = rolling_windows(self.data.validation, self.training.sequence_length)
 
     def run(self) -> None:
+        """Trains to the last pending fork, leaving the trunk at each; a diverged cell ends with records that say so."""
         pending = self.job.pending_steps()
         if not pending:
             return
-        self.began = time.perf_counter()
         loop = Loop(self.job.cell, self.job.recipe, self.data)
         forks = [fork(steps, self.training.cooldown_share, self.training.warmup_steps) for steps in pending]
         forks.sort(key=lambda f: f.start)
@@ -207,29 +210,41 @@ class CellRun:
     def _branch(self, loop: Loop, branch: Fork) -> None:
         """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""
         trunk = copy.deepcopy(loop.state())
-        directory = store.branch_dir(self.job.runs, self.job.cell, branch.end * self.training.batch_tokens)
-        temporary = directory.with_name(f".{directory.name}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        log = MetricsLog(temporary, loop, branch)
+        log = MetricsLog(self._fresh_part(branch.end), loop, branch)
         while loop.step < branch.end:
             log.add(*loop.advance(branch))
+        self.finish_branch(loop, branch.end)
+        loop.load_state(trunk)
+
+    def finish_branch(self, loop: Loop, steps: int) -> None:
+        """Evaluates the loop's model and writes checkpoint and record of the branch that ends here."""
+        part = self._part(steps)
         text_bytes = self.data.manifest["validation"]["bytes"]
         measured = validation_loss(loop.model, self.windows, text_bytes, loop.device)
         if not math.isfinite(measured.loss):
-            raise Diverged(f"validation loss {measured.loss} after {branch.end} steps")
-        checkpoint.save(loop.model, self.data.tokenizer_path, temporary / "checkpoint")
+            raise Diverged(f"validation loss {measured.loss} after {steps} steps")
+        checkpoint.save(loop.model, self.data.tokenizer_path, part / "checkpoint")
         outcome = {"status": "done", "reason": "", **vars(measured)}
-        store.write_json(temporary / "record.json", self._record(loop, branch.end, outcome))
-        store.put_in_place(temporary, directory)
-        loop.load_state(trunk)
+        self._put_record(loop, steps, outcome)
+
+    def _part(self, steps: int) -> Path:
+        return self._branch_dir(steps).with_name(f".{self._branch_dir(steps).name}.part")
+
+    def _branch_dir(self, steps: int) -> Path:
+        return store.branch_dir(self.job.runs, self.job.cell, steps * self.training.batch_tokens)
+
+    def _fresh_part(self, steps: int) -> Path:
+        shutil.rmtree(self._part(steps), ignore_errors=True)
+        return self._part(steps)
+
+    def _put_record(self, loop: Loop, steps: int, outcome: dict[str, Any]) -> None:
+        store.write_json(self._part(steps) / "record.json", self._record(loop, steps, outcome))
+        store.put_in_place(self._part(steps), self._branch_dir(steps))
 
     def _write_diverged(self, loop: Loop, steps: int, reason: str) -> None:
-        directory = store.branch_dir(self.job.runs, self.job.cell, steps * self.training.batch_tokens)
-        temporary = directory.with_name(f".{directory.name}.part")
-        temporary.mkdir(parents=True, exist_ok=True)
+        self._part(steps).mkdir(parents=True, exist_ok=True)
         outcome = {"status": "diverged", "reason": reason, "loss": None, "loss_se": None, "bits_per_byte": None}
-        store.write_json(temporary / "record.json", self._record(loop, steps, outcome))
-        store.put_in_place(temporary, directory)
+        self._put_record(loop, steps, outcome)
 
     def _record(self, loop: Loop, steps: int, outcome: dict[str, Any]) -> dict[str, Any]:
         """The record; seconds are what this branch cost on top of those before it, its part of the trunk included."""

@@ -19,6 +19,7 @@ class CellJob:
 
     @property
     def directory(self) -> Path:
+        """Where the cell lies in the store."""
         return store.cell_dir(self.runs, self.cell)
 
     def pending_steps(self) -> list[int]:
@@ -26,4 +27,5 @@ class CellJob:
         return [steps for steps in self.cell.steps if not store.is_settled(self.state(steps))]
 
     def state(self, steps: int) -> store.State:
+        """Where the branch that ends after `steps` stands."""
         return store.branch_state(self.runs, self.cell, self.recipe, steps)

@@ -82,9 +82,7 @@ def _candidates(documents: Iterable[Document]) -> Iterator[Candidate]:
 
 def _without_copies(params: CorpusParams, candidates: Iterable[Candidate]) -> tuple[list[Candidate], int, int]:
     """The first of each text, one that a held-out package has if any does, and the number of copies left out."""
-    held_out_groups = (
-        {package_key(name) for name in params.validation_groups} if params.source == "installed" else set()
-    )
+    held_out_groups = _held_out_packages(params)
     first: dict[bytes, Candidate] = {}
     num_copies = num_of_validation = 0
     for candidate in candidates:
@@ -98,11 +96,15 @@ def _without_copies(params: CorpusParams, candidates: Iterable[Candidate]) -> tu
     return list(first.values()), num_copies, num_of_validation
 
 
+def _held_out_packages(params: CorpusParams) -> set[str]:
+    return set(map(package_key, params.validation_groups if params.source == "installed" else ()))
+
+
 def _held_out(params: CorpusParams, unique: list[Candidate]) -> set[bytes]:
     """Digests of the held-out documents: those of the packages named, or the first by hash that make up the share."""
     if params.source == "installed":
-        groups = {package_key(name) for name in params.validation_groups}
-        return {candidate.digest for candidate in unique if candidate.document.group in groups}
+        packages = _held_out_packages(params)
+        return {candidate.digest for candidate in unique if candidate.document.group in packages}
     # Another hash than the one that orders training, lest the cap on training text lean on this choice.
     by_hash = sorted(unique, key=lambda candidate: hashlib.sha256(b"validation" + candidate.digest).digest())
     wanted = params.validation_share * min(

@@ -1,0 +1,152 @@
+"""The command line. A verb imports what it needs when it runs: `scalelab --help` loads nothing heavy."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - is standard output.")]
+
+
+def main() -> None:
+    """Runs the command line; what a user got wrong ends in one line and exit code 2."""
+    try:
+        app()
+    except ValueError as error:
+        print(f"scalelab: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@app.callback()
+def workbench() -> None:
+    """What does scale buy? Train families of small transformers, fit scaling laws, see and forecast."""
+
+
+@app.command()
+def corpus(dry_run: DryRun = False) -> None:
+    """Build the token store of params.yaml's corpus in data/corpus."""
+    from experiments.project import DATA, Project
+
+    params = Project.here().params
+    if dry_run:
+        print(f"{params.corpus.source} text, at most {params.corpus.max_bytes} bytes, to {DATA}")
+        return
+    from sweeps.corpus.build import build_corpus
+
+    manifest = build_corpus(
+        params.corpus,
+        params.tokenizer.vocab_size,
+        params.validation,
+        DATA,
+        progress=lambda line: print(line, flush=True),
+    )
+    train, validation = manifest["train"], manifest["validation"]
+    print(
+        f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out in "
+        f"{validation['documents']:,}; duplicates removed: {manifest['duplicates']}"
+    )
+
+
+@app.command()
+def plan(suite: SuiteName = "law", json_out: Json = None) -> None:
+    """Price a suite before anything runs: cells, FLOPs, seconds, bytes, and what is done, stale or pending."""
+    from rich.console import Console
+
+    from experiments.plan import make_plan, show
+    from experiments.project import Project
+
+    made = make_plan(Project.here(), suite, Console(stderr=True))
+    if json_out is None:
+        show(made, Console())
+    else:
+        write_result({"cells": made.cells, "totals": made.totals}, json_out)
+
+
+@app.command()
+def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
+    """Train what the cell store lacks of a suite."""
+    from experiments.launch import only_one
+    from experiments.project import CACHE, Project
+    from experiments.sweep import report_states, train_suite
+
+    jobs = Project.here().jobs(suite)
+    report_states(jobs)
+    if dry_run:
+        return
+    with only_one(CACHE / f"{suite}.lock"):
+        failures = train_suite(jobs, Project.here().params.executor)
+    for failure in failures:
+        print(f"failed: {failure.cell}: {failure.reason} ({failure.log})", file=sys.stderr)
+    if failures:
+        raise SystemExit(1)
+
+
+@app.command()
+def fit(
+    points: Annotated[Path | None, typer.Argument(help="A table of runs; without it the law suite's own.")] = None,
+    json_out: Json = None,
+) -> None:
+    """Fit Hoffmann's law to runs, with intervals and a check on held-out cells."""
+    from experiments.law import fit_points, print_law
+
+    law = fit_points(points, json_out)
+    print_law(law)
+
+
+@app.command()
+def report(dry_run: DryRun = False) -> None:
+    """Write results/report.html from the results on disk."""
+    from experiments.law import write_law_report
+
+    print(write_law_report(dry_run))
+
+
+@app.command()
+def status(json_out: Json = None) -> None:
+    """Say where every suite stands, what the law says, and how to look at it."""
+    from experiments.status import print_status, read_status
+
+    found = read_status()
+    if json_out is None:
+        print_status(found)
+    else:
+        write_result(found, json_out)
+
+
+@app.command()
+def sync(
+    follow: Annotated[bool, typer.Option("--follow", help="Keep publishing while training runs.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Publish records and curves to MLflow; what is there already is left alone."""
+    from experiments.publish import publish
+
+    publish(follow, dry_run)
+
+
+@app.command()
+def use(preset: Annotated[str, typer.Argument(help="smoke, laptop, full, gpu or cluster.")]) -> None:
+    """Put a preset in place as params.yaml."""
+    from experiments.presets import put_in_place
+
+    print(put_in_place(preset))
+
+
+def write_result(result: Any, out: Path) -> None:
+    """Writes JSON to a file, or to standard output for `-`."""
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    if str(out) == "-":
+        sys.stdout.write(text)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

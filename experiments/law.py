@@ -1,0 +1,112 @@
+"""The law stages: records to points.csv, points to law.json, both to the report."""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.params import Params
+from experiments.project import PARAMS, RESULTS, Project, git_revision
+from sweeps import store
+
+SUITE = "law"
+POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
+COLUMNS = (
+    "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
+    "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
+    "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile", "status",
+    "reason",
+)  # fmt: skip
+
+
+def collect_points(project: Project) -> list[dict[str, Any]]:
+    """One row a current branch of the suite's grid; raises ValueError where some are still to be trained."""
+    rows, missing = [], []
+    for job in project.jobs(SUITE):
+        for steps in job.cell.steps:
+            directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
+            if not store.is_settled(job.state(steps)):
+                missing.append(f"{job.cell.name}/{directory.name}")
+                continue
+            record = store.read_record(directory)
+            assert record is not None
+            run_id = f"{SUITE}/{record['cell']}/{record['branch']}"
+            rows.append({**record, "run_id": run_id, "params": record["params_non_embedding"]})
+    if missing:
+        raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {SUITE}`")
+    return rows
+
+
+def fit_points(points: Path | None, out: Path | None) -> dict[str, Any]:
+    """Fits a table of runs, or the project's own sweep, whose table it writes first; returns what law.json says."""
+    import pandas as pd
+
+    from analysis.params import FitParams
+    from analysis.points import read_points
+    from analysis.scaling import fit_law
+
+    if points is None:
+        project = Project.here()
+        fit_params = project.params.fit
+        points, out = POINTS, out or LAW
+        RESULTS.mkdir(exist_ok=True)
+        pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(points, index=False)
+    else:
+        fit_params = Project.here().params.fit if PARAMS.exists() else FitParams()
+    digest = hashlib.sha256(points.read_bytes()).hexdigest()
+    law = fit_law(read_points(points), fit_params, {points.name: digest})
+    if out is not None:
+        store.write_json(out, law)
+    return law
+
+
+def print_law(law: dict[str, Any]) -> None:
+    """The law with its intervals and the held-out check, on the screen."""
+    table = Table("", "value", "95% interval")
+    for name in ("A", "B", "E", "alpha", "beta"):
+        low, high = law["ci95"][name]
+        table.add_row(name, f"{law['params'][name]:.4g}", f"{low:.4g} to {high:.4g}")
+    for name, meaning in (("a", "best N ~ C^a"), ("b", "best D ~ C^b")):
+        low, high = law["exponents"][f"{name}_ci95"]
+        table.add_row(meaning, f"{law['exponents'][name]:.3f}", f"{low:.3f} to {high:.3f}")
+    console = Console()
+    console.print(f"L = E + A/N^alpha + B/D^beta over {law['num_points']} runs of {law['num_sizes']} sizes")
+    console.print(table)
+    console.print(heldout_sentence(law))
+
+
+def heldout_sentence(law: dict[str, Any]) -> str:
+    """What the law, fitted without them, said of the cells with the most compute."""
+    held = law["heldout"]
+    return (
+        f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "
+        f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; 95% prediction intervals "
+        f"{held['pi95_mean_width']:.1%} wide cover {held['pi95_coverage']:.0%}"
+    )
+
+
+def write_law_report(dry_run: bool) -> str:
+    """Writes the report from the results on disk; returns the line to print."""
+    from analysis.points import read_points
+
+    if not LAW.exists() or not POINTS.exists():
+        raise ValueError(f"{LAW} or {POINTS} is not there: run `dvc repro law`")
+    if dry_run:
+        return f"would write {REPORT} from {POINTS} and {LAW}"
+    from analysis.report import write_report
+
+    write_report(read_points(POINTS), store.read_json(LAW), REPORT, provenance(Project.here().params))
+    return f"report: {REPORT.resolve()}"
+
+
+def provenance(params: Params) -> dict[str, Any]:
+    """Where the results come from: revision, data, libraries."""
+    manifest = Project(params).manifest or {}
+    return {
+        "revision": git_revision(),
+        "corpus": {"source": params.corpus.source, "digest": manifest.get("digest", "not built here")},
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+    }

@@ -1,0 +1,157 @@
+"""`scalelab plan`: every branch with its price and its state, and the wall seconds of the train stage."""
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.launch import next_job, worker_pool
+from experiments.project import CACHE, COMPILE_CACHE, Project
+from models.ladder import Shape
+from sweeps import cost, store
+from sweeps.train_job import CellJob
+
+PROBES = CACHE / "probes.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of `plan --json`."""
+
+    cells: list[dict[str, Any]]
+    totals: dict[str, Any]
+
+
+def make_plan(project: Project, suite: str, console: Console) -> Plan:
+    """Prices the suite's grid; probes each pending size once a machine, set of params and code."""
+    jobs = project.jobs(suite)
+    pending = [job for job in jobs if job.pending_steps()]
+    probes = probe_sizes(project, suite, pending, console)
+    rows = []
+    for job in jobs:
+        added = cost.steps_to_train(job) if job.pending_steps() else {}
+        for steps in job.cell.steps:
+            probe = probes[job.cell.width][1] if steps in added else None
+            rows.append(branch_row(job, steps, added.get(steps, 0), probe))
+    workers = project.params.executor.workers
+    states = [row["state"] for row in rows]
+    totals = {
+        "cells": len(jobs),
+        "branches": len(rows),
+        **{state: states.count(state) for state in ("done", "diverged", "stale", "failed", "pending")},
+        "flops": sum(row["flops_to_train"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+        "workers": workers,
+        "core_seconds": sum(cost.job_seconds(job, probes[job.cell.width][1]) for job in pending),
+        "wall_seconds": wall_seconds(pending, probes, workers, cold=False),
+        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True),
+    }
+    return Plan(rows, totals)
+
+
+def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | None) -> dict[str, Any]:
+    """One branch of the plan; seconds are what it adds to the branches before it, 0 where it is settled."""
+    cell, recipe = job.cell, job.recipe
+    tokens = steps * recipe.training.batch_tokens
+    first = steps_added and steps == job.pending_steps()[0]
+    seconds = probe.step * steps_added + probe.branch_end if probe else 0.0
+    if probe and first:
+        seconds += probe.build + probe.first_step
+    return {
+        "cell": cell.name,
+        "branch": store.branch_name(tokens),
+        "size": cell.width,
+        "seed": cell.seed,
+        "params": Shape(cell.width).params_non_embedding,
+        "tokens": tokens,
+        "flops": cost.branch_flops(cell, recipe, steps),
+        "flops_to_train": cost.branch_flops(cell, recipe, steps_added),
+        "predicted_seconds": seconds,
+        "bytes": cost.branch_bytes(cell, recipe),
+        "state": job.state(steps),
+    }
+
+
+def probe_sizes(
+    project: Project, suite: str, pending: list[CellJob], console: Console
+) -> dict[int, tuple[cost.Probe, cost.Probe]]:
+    """(cold, warm) probes of every pending size, measured side by side as the sweep will run."""
+    if not pending:
+        return {}
+    workers = project.params.executor.workers
+    what = [platform.node(), platform.processor(), workers, asdict(pending[0].recipe)]
+    identity = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    probes = cost.read_probes(PROBES, identity)
+    missing = {job.cell.width: job for job in pending if job.cell.width not in probes}
+    if missing:
+        console.print(f"probing {len(missing)} sizes of {suite}, once on this machine")
+        with worker_pool(workers, COMPILE_CACHE) as pool:
+            largest_first = [missing[width] for width in sorted(missing, reverse=True)]
+            for job, measured in zip(largest_first, pool.map(cost.measure, largest_first), strict=True):
+                probes[job.cell.width] = measured
+        cost.write_probes(PROBES, identity, probes)
+    return probes
+
+
+def wall_seconds(
+    pending: list[CellJob], probes: dict[int, tuple[cost.Probe, cost.Probe]], workers: int, cold: bool
+) -> float:
+    """Wall seconds of the sweep, dealt to workers as the executor deals them."""
+    if not pending:
+        return 0.0
+    waiting = sorted(pending, key=lambda job: cost.job_seconds(job, probes[job.cell.width][1]), reverse=True)
+    compiled: set[int] = set()
+    running: dict[int, tuple[float, CellJob]] = {}
+    now = end = 0.0
+    while waiting:
+        while len(running) == workers:
+            free = min(running, key=lambda worker: running[worker][0])
+            now = running.pop(free)[0]
+        job = next_job(waiting, [busy for _, busy in running.values()])
+        waiting.remove(job)
+        before, warm = probes[job.cell.width]
+        seconds = cost.job_seconds(job, warm)
+        if cold and job.cell.width not in compiled:
+            seconds += max(0.0, before.first_step - warm.first_step)
+        compiled.add(job.cell.width)
+        worker = next(w for w in range(workers) if w not in running)
+        running[worker] = (now + seconds, job)
+        end = max(end, now + seconds)
+    return end
+
+
+def show(plan: Plan, console: Console) -> None:
+    """The plan as a table: a row a cell, then the totals."""
+    table = Table("cell", "parameters", "tokens", "FLOPs", "seconds", "state")
+    by_cell: dict[str, list[dict[str, Any]]] = {}
+    for row in plan.cells:
+        by_cell.setdefault(row["cell"], []).append(row)
+    for name, rows in by_cell.items():
+        states = [row["state"] for row in rows]
+        table.add_row(
+            name,
+            f"{rows[0]['params']:,}",
+            ", ".join(si(row["tokens"]) for row in rows),
+            si(sum(row["flops_to_train"] for row in rows)),
+            f"{sum(row['predicted_seconds'] for row in rows):.0f}",
+            ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
+        )
+    console.print(table)
+    totals = plan.totals
+    console.print(
+        f"{totals['branches']} points in {totals['cells']} cells; to train: {si(totals['flops'])} FLOPs, "
+        f"{totals['core_seconds']:.0f} core-seconds, {totals['wall_seconds']:.0f} s on {totals['workers']} workers "
+        f"({totals['wall_seconds_cold_cache']:.0f} s with a cold compile cache); {totals['bytes'] / 1e6:.0f} MB on disk"
+    )
+
+
+def si(value: float) -> str:
+    """A count with an SI suffix and three digits: 4.19M."""
+    for limit, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:.3g}"

@@ -1,0 +1,28 @@
+"""`scalelab use`: whole params files that answer the same questions at another cost."""
+
+import shutil
+from pathlib import Path
+
+from experiments.params import load
+from experiments.project import PARAMS
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def put_in_place(name: str) -> str:
+    """Copies a preset over params.yaml and says so; raises ValueError for a name that is no preset.
+
+    A params.yaml that is no preset is kept beside it.
+    """
+    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if name not in known:
+        raise ValueError(f"preset {name!r} is not known: choose one of {', '.join(known)}")
+    chosen = PRESETS / f"{name}.yaml"
+    load(chosen)
+    kept = ""
+    if PARAMS.exists() and PARAMS.read_text() not in {path.read_text() for path in PRESETS.glob("*.yaml")}:
+        backup = PARAMS.with_suffix(".yaml.bak")
+        shutil.copy(PARAMS, backup)
+        kept = f"; what it said before is in {backup}"
+    shutil.copy(chosen, PARAMS)
+    return f"{PARAMS} is now the {name} preset{kept}"

@@ -1,0 +1,122 @@
+"""What a grid costs before anything runs: FLOPs and bytes in closed form, seconds from a short probe a size."""
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from models.ladder import Shape
+from sweeps import store
+from sweeps.grid import Cell
+from sweeps.schedule import fork
+from sweeps.train_job import CellJob
+
+# AdamW keeps two moments beside each fp32 weight; a trunk state has all three, a checkpoint the weights.
+BYTES_PER_STATE_PARAM, BYTES_PER_CHECKPOINT_PARAM = 12, 4
+PROBE_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds measured at one size: `first_step` of a fresh model includes compiling, from a cold cache if `cold`."""
+
+    width: int
+    build: float
+    first_step: float
+    step: float
+    branch_end: float
+    cold: bool
+
+
+def branch_flops(cell: Cell, recipe: store.Recipe, steps: int) -> int:
+    """Training FLOPs of a run of that many steps on its own, attention and head included."""
+    shape = Shape(cell.width)
+    return (
+        steps * recipe.training.batch_tokens * shape.flops_per_token(recipe.vocab_size, recipe.training.sequence_length)
+    )
+
+
+def branch_bytes(cell: Cell, recipe: store.Recipe) -> int:
+    """Bytes a branch leaves on disk: its checkpoint and the trunk state at its fork."""
+    params = Shape(cell.width).params_total(recipe.vocab_size)
+    return params * (BYTES_PER_STATE_PARAM + BYTES_PER_CHECKPOINT_PARAM)
+
+
+def steps_to_train(job: CellJob) -> dict[int, int]:
+    """Optimiser steps that each pending branch adds: its piece of the trunk and its cooldown.
+
+    The trunk is counted from the nearest fork at or below the first pending one that has been trained already.
+    """
+    training = job.recipe.training
+    forks = {steps: fork(steps, training.cooldown_share, training.warmup_steps).start for steps in job.cell.steps}
+    pending = job.pending_steps()
+    reached = max((forks[s] for s in job.cell.steps if s not in pending and forks[s] <= forks[pending[0]]), default=0)
+    added = {}
+    for steps in pending:
+        added[steps] = forks[steps] - reached + steps - forks[steps]
+        reached = forks[steps]
+    return added
+
+
+def job_seconds(job: CellJob, probe: Probe) -> float:
+    """Predicted seconds of a cell in a worker that is up, with a warm compile cache."""
+    added = steps_to_train(job)
+    return probe.build + probe.first_step + probe.step * sum(added.values()) + probe.branch_end * len(added)
+
+
+def measure(job: CellJob) -> tuple[Probe, Probe]:
+    """Trains a few steps of the job's size, twice over: the second finds the compile cache warm.
+
+    Runs in a worker, writes a branch into a temporary store and throws it away.
+    """
+    import torch
+
+    torch._dynamo.reset()
+    first = _measure_once(job, cold=True)
+    torch._dynamo.reset()
+    return first, _measure_once(job, cold=False)
+
+
+def _measure_once(job: CellJob, cold: bool) -> Probe:
+    from sweeps.train import CellRun, Loop
+
+    scratch = Path(tempfile.mkdtemp(prefix="scalelab-probe-"))
+    job = replace(job, runs=scratch)
+    clock = [time.perf_counter()]
+
+    def lap() -> float:
+        clock.append(time.perf_counter())
+        return clock[-1] - clock[-2]
+
+    run = CellRun(job)
+    loop = Loop(job.cell, job.recipe, run.data)
+    build = lap()
+    loop.advance(None)
+    first_step = lap()
+    seconds = []
+    for _ in range(PROBE_STEPS):
+        loop.advance(None)[0].item()
+        seconds.append(lap())
+    run.finish_branch(loop, loop.step)
+    branch_end = lap()
+    shutil.rmtree(scratch)
+    return Probe(job.cell.width, build, first_step, sum(seconds) / len(seconds), branch_end, cold)
+
+
+def read_probes(path: Path, identity: str) -> dict[int, tuple[Probe, Probe]]:
+    """Probes kept from an earlier plan of the same identity, by width."""
+    try:
+        kept = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    if kept["identity"] != identity:
+        return {}
+    return {int(width): (Probe(**cold), Probe(**warm)) for width, (cold, warm) in kept["probes"].items()}
+
+
+def write_probes(path: Path, identity: str, probes: dict[int, tuple[Probe, Probe]]) -> None:
+    """Keeps probes for the next plan."""
+    kept = {width: [asdict(cold), asdict(warm)] for width, (cold, warm) in probes.items()}
+    store.write_json(path, {"identity": identity, "probes": kept})

@@ -1,0 +1,125 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from analysis import figures
+from analysis.laws import Hoffmann
+from analysis.report import cost_table, flatten, si, write_report
+
+
+def traces_of_size(figure, size):
+    return [trace for trace in figure.data if trace.name == str(size)]
+
+
+def test_every_run_is_drawn_once(sweep, sweep_law):
+    figure = figures.loss_against_tokens(sweep, sweep_law)
+    for size, rows in sweep.groupby("size"):
+        (trace,) = traces_of_size(figure, size)
+        np.testing.assert_array_equal(trace.x, rows["tokens"])
+        np.testing.assert_array_equal(trace.y, rows["loss"])
+        np.testing.assert_allclose(trace.error_y.array, 2 * rows["loss_se"])
+    curve = next(trace for trace in figure.data if trace.name == "law 24")
+    np.testing.assert_allclose(curve.y, Hoffmann(**sweep_law["params"]).loss(36 * 24**2, np.array(curve.x)))
+
+
+def test_surface_is_the_law_and_the_runs(sweep, sweep_law):
+    figure = figures.fitted_surface(sweep, sweep_law)
+    surface, law = figure.data[0], Hoffmann(**sweep_law["params"])
+    assert surface.z[3][7] == pytest.approx(float(law.loss(surface.x[7], surface.y[3])))
+    assert sum(len(trace.x) for trace in figure.data[1:]) == len(sweep)
+
+
+def test_equal_compute_keeps_residuals(sweep, sweep_law):
+    figure, law = figures.isoflop(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    moved = []
+    for curve, runs in zip(figure.data[0:10:2], figure.data[1:10:2], strict=True):
+        moved += list(np.log(runs.y) - np.interp(np.log(runs.x), np.log(curve.x), np.log(curve.y)))
+    expected = np.log(sweep["loss"]) - np.log(law.loss(sweep["params"], sweep["tokens"]))
+    np.testing.assert_allclose(np.sort(moved), np.sort(expected), atol=5e-4)  # the curve is drawn in 80 pieces
+
+
+def test_stars_are_the_bottom_of_their_valleys(sweep, sweep_law):
+    figure = figures.isoflop(sweep, sweep_law)
+    stars = next(trace for trace in figure.data if trace.name == "optimum")
+    bottoms = [min(curve.y) for curve in figure.data[0:10:2]]
+    assert len(stars.x) == 5
+    np.testing.assert_allclose(stars.y, bottoms, rtol=1e-3)
+    assert (np.array(stars.y) <= bottoms).all()
+
+
+def test_residuals_are_per_cent_of_the_law(sweep, sweep_law):
+    figure, law = figures.residuals(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    rows = sweep[sweep["size"] == 48]
+    (trace,) = traces_of_size(figure, 48)
+    np.testing.assert_allclose(trace.y, 100 * (rows["loss"] / law.loss(rows["params"], rows["tokens"]) - 1))
+
+
+def test_predictions_carry_their_intervals(sweep, sweep_law):
+    figure = figures.predicted_against_measured(sweep, sweep_law)
+    rows = [row for row in sweep_law["heldout"]["rows"] if row["size"] == 96]
+    (trace,) = traces_of_size(figure, 96)
+    np.testing.assert_allclose(trace.x, [row["measured"] for row in rows])
+    np.testing.assert_allclose(trace.y + np.array(trace.error_y.array), [row["high"] for row in rows])
+    np.testing.assert_allclose(trace.y - np.array(trace.error_y.arrayminus), [row["low"] for row in rows])
+
+
+def test_frontier_is_below_every_point_of_the_law(sweep, sweep_law):
+    figure, law = figures.frontier(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    best = figure.data[0]
+    work = 6 * sweep["params"] * sweep["tokens"]
+    least = np.exp(np.interp(np.log(work), np.log(best.x), np.log(best.y)))
+    assert (law.loss(sweep["params"], sweep["tokens"]) >= least * (1 - 1e-3)).all()
+
+
+def test_a_size_keeps_its_color(sweep, sweep_law):
+    drawn = [figures.loss_against_tokens, figures.residuals, figures.frontier, figures.predicted_against_measured]
+    colors = {traces_of_size(draw(sweep, sweep_law), 96)[0].marker.color for draw in drawn}
+    assert len(colors) == 1
+    assert len(set(figures.size_colors(sweep).values())) == 7
+
+
+@pytest.fixture(scope="module")
+def page(sweep, sweep_law, tmp_path_factory) -> str:
+    out = tmp_path_factory.mktemp("report") / "results" / "report.html"
+    law = json.loads(json.dumps(sweep_law))
+    write_report(sweep, law, out, {"revision": "abc<script>", "versions": {"torch": "2.13.0"}})
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    return out.read_text(encoding="utf-8")
+
+
+def test_report_has_every_section(page, sweep_law):
+    for name in ("head", "law", "loss", "surface", "isoflop", "frontier", "residuals", "heldout", "cost", "provenance"):
+        assert page.count(f'id="{name}"') == 1
+    for name in ("loss", "surface", "isoflop", "frontier", "residuals", "heldout"):
+        assert page.count(f'id="figure-{name}"') == 1
+    assert f"within {100 * sweep_law['heldout']['mean_abs_rel_error']:.1f}% on average" in page
+    assert page.count(" of 2</td>") == len(sweep_law["heldout"]["rows"])
+    assert "0" * 64 in page and "2.13.0" in page
+
+
+def test_report_asks_nobody_for_anything(page):
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", own) and "@import" not in own and "url(" not in own
+    assert page.count("plotly.js v") == 1
+    assert "abc&lt;script&gt;" in page
+
+
+def test_figures_in_the_page_are_json(page, sweep_law):
+    text = re.search(r"const drawings = (\{.*\});\n", page)
+    assert text and "</" not in text.group(1)
+    assert set(json.loads(text.group(1))) == {"loss", "surface", "isoflop", "frontier", "residuals", "heldout"}
+
+
+def test_cost_counts_the_longest_run(sweep):
+    row = cost_table(sweep)[0]
+    assert (row["size"], row["num_cells"], row["num_runs"], row["tokens"]) == (24, 2, 8, 8_400_000)
+    assert row["seconds"] == pytest.approx(sweep[sweep["size"] == 24]["seconds"].sum())
+    bare = cost_table(sweep.drop(columns=["seconds", "tokens_per_second"]))[0]
+    assert bare["seconds"] is None and si(bare["seconds"]) == "-"
+
+
+def test_numbers_are_short():
+    assert [si(value) for value in (1234567, 999.0, 2.5e12, 0.25)] == ["1.23M", "999", "2.5T", "0.25"]
+    assert flatten({"a": {"b": 1}, "c": 2}) == [("a b", "1"), ("c", "2")]

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+
+from analysis.bootstrap import MIN_CELLS, Noise, noise_of, resample_cells, scheme_for, simulate_noise
+from analysis.heldout import misfit_factor, rolling, sizes_by_compute, split
+from analysis.params import FitParams
+from analysis.points import validate_points
+from analysis.predict import estimate, prediction_intervals
+from analysis.scaling import fit_law
+
+
+def test_resampling_keeps_cells_whole_and_sizes_present(simulate):
+    points = simulate(num_seeds=MIN_CELLS)
+    counts = resample_cells(points, 50, np.random.default_rng(0))
+    for _, rows in points.groupby("cell"):
+        assert (counts[:, rows.index] == counts[:, rows.index[:1]]).all()
+    for _, rows in points.groupby("size"):
+        assert (counts[:, rows.index].sum(axis=1) == len(rows)).all()
+    assert scheme_for(points) == "cells"
+    assert scheme_for(simulate(num_seeds=2)) == "simulated"
+
+
+def test_simulated_noise_has_the_components_asked_for(sweep):
+    noise = simulate_noise(sweep, Noise(cell=0.01, residual=0.003, degrees=5), 20000, np.random.default_rng(0))
+    first, second = sweep.index[sweep["cell"] == "w024-s0"][:2]
+    assert np.var(noise[:, first]) == pytest.approx(0.01**2 + 0.003**2, rel=0.05)
+    assert np.cov(noise[:, first], noise[:, second])[0, 1] == pytest.approx(0.01**2, rel=0.05)
+
+
+def test_noise_components_are_recovered(simulate, truth):
+    found = [noise_of(simulate(cell_noise=0.01, branch_noise=0.003, seed=seed), truth) for seed in range(30)]
+    # The true law costs no degrees of freedom, so the charges make these a little too large.
+    assert np.sqrt(np.mean([noise.cell**2 for noise in found])) == pytest.approx(0.0113, rel=0.15)
+    assert np.sqrt(np.mean([noise.residual**2 for noise in found])) == pytest.approx(0.0031, rel=0.1)
+
+
+@pytest.mark.parametrize("num_seeds", [2, MIN_CELLS])
+def test_parameter_intervals_hold_the_truth(num_seeds, simulate, truth, quick):
+    inside = 0
+    for seed in range(6):
+        law = fit_law(simulate(num_seeds=num_seeds, seed=seed), quick)
+        inside += sum(low <= getattr(truth, name) <= high for name, (low, high) in law["ci95"].items())
+    assert inside >= 25  # of 30, strongly dependent
+
+
+def test_the_largest_cells_are_held_out_whole(sweep):
+    fitted, target = split(sweep, 2)
+    assert set(target["size"]) == {80, 96}
+    assert target["flops"].max() == sweep["flops"].max()
+    assert not set(fitted["cell"]) & set(target["cell"])
+    assert len(fitted) + len(target) == len(sweep)
+
+
+def test_more_sizes_are_held_out_when_two_are_three_cells_short(simulate):
+    _, target = split(simulate(num_seeds=1), 2)
+    assert sorted(target["size"].unique()) == [64, 80, 96]
+
+
+def test_too_few_sizes_to_hold_any_out(simulate):
+    with pytest.raises(ValueError, match="4 sizes in 4 cells cannot hold out 2 sizes .* train more sizes or seeds"):
+        split(simulate(widths=(24, 32, 48, 64), num_seeds=1), 2)
+
+
+def test_held_out_runs_do_not_touch_the_prediction(sweep, quick):
+    """Changing what is held out changes errors and never the prediction, its interval or its misfit factor."""
+    fitted, target = split(sweep, 2)
+    worse = sweep.copy()
+    worse.loc[worse["cell"].isin(target["cell"]), "loss"] *= 1.2
+    plain, changed = fit_law(sweep, quick)["heldout"], fit_law(worse, quick)["heldout"]
+    for row, other in zip(plain["rows"], changed["rows"], strict=True):
+        assert [other[name] for name in ("predicted", "low", "high")] == [row["predicted"], row["low"], row["high"]]
+    assert changed["pi95_coverage"] == 0
+    assert changed["mean_abs_rel_error"] > 0.1
+
+
+def test_coverage_and_error_over_simulated_sweeps(simulate, quick):
+    rolled = []
+    for seed in range(8):
+        heldout = fit_law(simulate(seed=seed), quick)["heldout"]
+        assert heldout["mean_abs_rel_error"] < 0.03
+        rolled.append((heldout["rolling"]["pi95_coverage"], heldout["pi95_mean_width"]))
+    coverage, width = np.mean(rolled, axis=0)
+    assert 0.88 <= coverage <= 1.0
+    assert width < 0.08
+
+
+def test_a_law_that_bends_outside_widens_later_intervals(simulate, quick):
+    """Losses that stop falling at large sizes surprise the rolling hold-outs, and the factor says so."""
+    points = simulate(cell_noise=0.001, branch_noise=0.001)
+    bend = np.maximum(0, np.log(points["params"] / 40000))
+    bent = points.assign(loss=points["loss"] * (1 + 0.03 * bend))
+    sizes = sizes_by_compute(points)
+    assert misfit_factor(rolling(bent, quick), sizes) > 1.5 * misfit_factor(rolling(points, quick), sizes)
+
+
+def test_intervals_widen_with_distance(sweep, quick):
+    fitted = estimate(sweep[sweep["size"] <= 48].reset_index(drop=True), quick)
+    target = sweep[(sweep["tokens"] == 1_000_000) & (sweep["cell"].str.endswith("s0"))]
+    intervals = prediction_intervals(fitted, target)
+    widths = (intervals.high_N - intervals.low_N) / intervals.predicted_N
+    assert widths[-1] > 1.5 * widths[1]
+
+
+def test_law_file_is_plain_and_complete(sweep, sweep_law):
+    again = json.loads(json.dumps(sweep_law, allow_nan=False))
+    assert again == sweep_law
+    promised = "law estimator delta num_points num_sizes objective params ci95 exponents starts starts_agreeing heldout"
+    assert {*promised.split(), "alternatives", "inputs"} <= set(again)
+    assert (again["num_points"], again["num_sizes"]) == (len(sweep), 7)
+    rows = again["heldout"]["rows"]
+    first = sweep[(sweep["size"] == rows[0]["size"]) & (sweep["tokens"] == rows[0]["tokens"])]
+    assert rows[0]["measured"] == pytest.approx(first["loss"].mean())
+    errors = [abs(row["rel_error"]) for row in rows]
+    assert again["heldout"]["mean_abs_rel_error"] == pytest.approx(np.mean(errors))
+    assert again["heldout"]["max_abs_rel_error"] == max(errors)
+    assert set(again["alternatives"]) == {"params_total", "params_with_head"}
+
+
+def test_the_same_seed_gives_the_same_law(sweep, sweep_law, quick):
+    assert fit_law(sweep, quick, {"points": "0" * 64}) == sweep_law
+
+
+def test_flat_losses_are_refused(sweep, quick):
+    flat = validate_points(sweep.assign(loss=2.0))
+    with pytest.raises(ValueError, match="do not identify"):
+        fit_law(flat, quick)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("delta", 0.0), ("starts", 0), ("bootstrap", 3), ("held_out_sizes", 0), ("seed", 1.5)]
+)
+def test_settings_are_checked(name, value):
+    with pytest.raises(ValueError, match=f"fit.{name} is {value}"):
+        FitParams(**{name: value})
