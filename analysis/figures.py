@@ -16,6 +16,7 @@ SEED_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 GREY = "#808890"
 GRID = "rgba(128,136,144,0.25)"
 BAND = "rgba(128,136,144,0.18)"
+SURFACE = [[0, "#cdd2d9"], [1, "#737c88"]]
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": GREY}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 COUNT_AXIS = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickangle": 0}
@@ -30,7 +31,7 @@ def law_of(law: dict) -> Hoffmann:
 def size_colors(points: pd.DataFrame) -> dict:
     """One colour a size, in the order of the sizes."""
     sizes = sorted(points["size"].unique())
-    shades = sample_colorscale("Plasma", list(np.linspace(0.22, 0.84, max(2, len(sizes)))))
+    shades = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(sizes)))))
     return dict(zip(sizes, shades, strict=False))
 
 
@@ -54,7 +55,7 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
     params_line, tokens_line = _spread(points["params"], 1.3, 40), _spread(points["tokens"], 1.3, 40)
     surface = fitted.loss(params_line[None, :], tokens_line[:, None])
     figure.add_surface(
-        x=params_line, y=tokens_line, z=surface, colorscale="Greys", opacity=0.55, showscale=False, name="law",
+        x=params_line, y=tokens_line, z=surface, colorscale=SURFACE, opacity=0.55, showscale=False, name="law",
         contours={"z": {"show": True, "color": GREY, "width": 1}}, hovertemplate="law %{z:.3f}<extra></extra>",
     )  # fmt: skip
     for size, color in size_colors(points).items():
@@ -70,7 +71,7 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
             "xaxis": {**axis, "title": {"text": "parameters"}},
             "yaxis": {**axis, "title": {"text": "tokens"}},
             "zaxis": {**axis, "type": "linear", "tickformat": ".2f", "dtick": None, "title": {"text": "loss"}},
-            "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 0.65}, "center": {"x": 0, "y": 0, "z": -0.12}},
+            "camera": {"eye": {"x": 1.7, "y": 1.7, "z": 0.7}, "center": {"x": 0, "y": 0, "z": -0.12}},
             "aspectmode": "cube",
         }
     )
@@ -89,7 +90,7 @@ def isoflop(points: pd.DataFrame, law: dict, num_budgets: int = 5) -> go.Figure:
     nearest = np.abs(np.log(work.to_numpy()[:, None] / budgets)).argmin(axis=1)
     reach = _spread(points["params"], 1.6)
     for index, budget in enumerate(budgets):
-        color = sample_colorscale("Viridis", [0.15 + 0.65 * index / (num_budgets - 1)])[0]
+        color = sample_colorscale("Viridis", [0.28 + 0.52 * index / (num_budgets - 1)])[0]
         tokens = budget / (FLOPS_PER_PARAM_TOKEN * reach)
         line = {"x": reach, "y": fitted.loss(reach, tokens), "mode": "lines", "line": {"color": color, "width": 2}}
         figure.add_scatter(**line, name=f"{budget:.1e}", legendgroup=str(index), hoverinfo="skip")
@@ -161,7 +162,8 @@ def frontier(points: pd.DataFrame, law: dict) -> go.Figure:
     budgets = _spread(work, 3.0)
     num_params, num_tokens = fitted.optimal(budgets)
     figure.add_scatter(
-        x=budgets, y=fitted.loss(num_params, num_tokens), mode="lines", line={"color": GREY, "width": 2, "dash": "dash"},
+        x=budgets, y=fitted.loss(num_params, num_tokens), mode="lines",
+        line={"color": GREY, "width": 2, "dash": "dash"},
         name="compute-optimal", customdata=np.column_stack([num_params, num_tokens]),
         hovertemplate="%{x:.2e} FLOPs<br>best: %{customdata[0]:.3s} parameters, %{customdata[1]:.3s} tokens"
         "<br>loss %{y:.4f}<extra></extra>",

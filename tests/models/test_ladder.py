@@ -1,0 +1,65 @@
+"""The ladder's closed forms against the models that they describe."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import GraniteForCausalLM
+
+from models import decoder
+from models.ladder import Shape
+
+VOCAB, LENGTH = 300, 32
+WIDTHS = (16, 32, 48, 96, 128, 160, 256, 320, 512)
+
+
+def build(width: int) -> GraniteForCausalLM:
+    return decoder.build(Shape(width), VOCAB, LENGTH, 0, {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2})
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_parameter_counts_are_those_of_the_model(width: int) -> None:
+    shape = Shape(width)
+    sizes = {name: parameter.numel() for name, parameter in build(width).named_parameters()}
+    embedding, head = sizes["model.embed_tokens.weight"], sizes["lm_head.weight"]
+    assert shape.params_total(VOCAB) == sum(sizes.values())
+    assert shape.params_with_head(VOCAB) == sum(sizes.values()) - embedding
+    assert shape.params_non_embedding == sum(sizes.values()) - embedding - head
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_flops_are_those_that_torch_counts(width: int) -> None:
+    # Eager attention is two matrix products over the whole sequence, which the counter sees like any other. The fused
+    # CPU kernel is missing from the counter's table: under sdpa it counts no attention at all.
+    model = build(width)
+    model.set_attn_implementation("eager")
+    tokens_BT = torch.zeros(3, LENGTH, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=tokens_BT, use_cache=False).logits.sum().backward()
+    assert counter.get_total_flops() == 3 * LENGTH * Shape(width).flops_per_token(VOCAB, LENGTH)
+
+
+def test_the_dial_turns_everything() -> None:
+    shapes = [Shape(width) for width in WIDTHS]
+    for narrow, wide in zip(shapes, shapes[1:], strict=False):
+        assert narrow.params_non_embedding < wide.params_non_embedding
+        assert narrow.num_layers <= wide.num_layers
+        assert narrow.head_width <= wide.head_width
+    for shape in shapes:
+        assert shape.num_heads * shape.head_width == shape.width
+        assert 8 / 3 * shape.width <= shape.mlp_width < 8 / 3 * shape.width + 8
+    assert [Shape(width).num_layers for width in (16, 192, 256, 512)] == [3, 3, 4, 8]
+
+
+def test_a_width_outside_the_family_is_refused_with_one_that_is_in_it() -> None:
+    members = []
+    for width in range(-3, 700):
+        try:
+            members.append(Shape(width).width)
+        except ValueError as error:
+            message = str(error)
+            assert message.startswith(f"width {width} ")
+            lower, upper = (int(word) for word in message.rpartition("use ")[2].split(" or "))
+            assert Shape(lower).width >= 16
+            assert Shape(upper).width > max(width, lower)
+    assert {16, 32, 48, 64, 80, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512} <= set(members)
+    assert not {0, 8, 24, 40, 144, 288} & set(members)
