@@ -29,15 +29,26 @@ def loss_of(model: GraniteForCausalLM, rows_BT: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), rows_BT[:, 1:].flatten())
 
 
-def trained(width: int, steps: int = 10, learning_rate: float = 0.01) -> GraniteForCausalLM:
+def trained(width: int, steps: int = 10, equal_rates: bool = False) -> GraniteForCausalLM:
     model = build(width)
     model.set_attn_implementation(decoder.TRAINING_ATTENTION)
-    optimizer = torch.optim.AdamW(decoder.parameter_groups(model, learning_rate, 0.1), betas=(0.9, 0.95))
+    groups = decoder.parameter_groups(model, learning_rate=0.01, weight_decay=0.1)
+    if equal_rates:
+        groups = [{**group, "lr": 0.01} for group in groups]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     for step in range(steps):
         loss_of(model, tokens(seed=step)).backward()
         optimizer.step()
         optimizer.zero_grad()
     return model
+
+
+def coordinates(model: GraniteForCausalLM) -> list[float]:
+    """Root mean squares of the first and the last layer's output before the final norm, and of the logits."""
+    with torch.no_grad():
+        out = model(input_ids=tokens(seed=99)[:, :-1], use_cache=False, output_hidden_states=True)
+    measured = (out.hidden_states[1], out.hidden_states[-2], out.logits)
+    return [activations.pow(2).mean().sqrt().item() for activations in measured]
 
 
 def test_a_seed_is_a_model_and_leaves_every_generator_alone() -> None:
@@ -82,18 +93,13 @@ def test_rates_and_decay_of_the_parameter_groups() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_coordinates_keep_their_size_from_width_32_to_256() -> None:
-    sizes = {}
-    for width in (32, 64, 128, 256):
-        model = trained(width)
-        with torch.no_grad():
-            out = model(input_ids=tokens(seed=99)[:, :-1], use_cache=False, output_hidden_states=True)
-        hidden = [state.pow(2).mean().sqrt().item() for state in (out.hidden_states[1], out.hidden_states[-2])]
-        sizes[width] = [*hidden, out.logits.pow(2).mean().sqrt().item()]
-    # Without muP the logits' size grows about as the width does, eight times over this range.
+def test_coordinates_keep_their_size_as_the_width_grows() -> None:
+    narrow = coordinates(trained(32))
     for width in (64, 128, 256):
-        for narrow, wide in zip(sizes[32], sizes[width], strict=True):
-            assert 0.5 < wide / narrow < 2, sizes
+        for before, now in zip(narrow, coordinates(trained(width)), strict=True):
+            assert 1 / 1.5 < now / before < 1.5, width
+    # One rate for all, as ordinary scaling has it, moves the hidden layers of a wide model several times as far.
+    assert coordinates(trained(256, equal_rates=True))[1] > 4 * coordinates(trained(32, equal_rates=True))[1]
 
 
 @pytest.mark.usefixtures("one_thread")
