@@ -64,6 +64,11 @@ class Solution:
         edge = np.isclose(theta, BOUNDS_K2[:, 0], atol=1e-6) | np.isclose(theta, BOUNDS_K2[:, 1], atol=1e-6)
         return [name for name, at_edge in zip(PARAMETERS, edge, strict=True) if at_edge]
 
+    @property
+    def meaningless(self) -> list[str]:
+        """Unidentified parameters without which there is no law; a floor E that may be zero leaves one."""
+        return [name for name in self.unidentified if name != "E"]
+
 
 def fit_hoffmann(observations: Observations, delta: float, starts: int, seed: int) -> Solution:
     """Minimise from `starts` initial points, keep the best, and polish it to machine precision."""

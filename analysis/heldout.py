@@ -67,7 +67,7 @@ def rolling(points: pd.DataFrame, params: FitParams) -> list[Roll]:
         next_sizes = sizes[num_sizes : num_sizes + params.held_out_sizes]
         target = points[points["size"].isin(next_sizes)].reset_index(drop=True)
         fitted = estimate(fit_points, params)
-        if fitted.solution.unidentified:
+        if fitted.solution.meaningless:
             continue
         bare = prediction_intervals(fitted, target, seed=params.seed)
         error = np.log(target["loss"].to_numpy()) - np.log(bare.predicted_N)
@@ -108,11 +108,13 @@ def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict
         "sizes": sorted(target["size"].unique().tolist()),
         "misfit": misfit,
         **summary(rows),
+        # Over every hold-out that identifies a law, this one or its like among them: one alone has too few runs.
+        "pi95_coverage": inside / num_rolled if num_rolled else summary(rows)["pi95_coverage"],
+        "num_inside": int(rows["num_inside"].sum()),
         "law": fitted.solution.law.to_dict(),
         "rows": rows.to_dict("records"),
         "rolling": {
             "num_runs": num_rolled,
-            "pi95_coverage": inside / num_rolled if num_rolled else None,
             "rows": rolled,
         },
     }

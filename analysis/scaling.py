@@ -26,7 +26,7 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
     """
     points = validate_points(points)
     fitted = estimate(points, params)
-    refuse_unidentified(fitted.solution)
+    refuse_meaningless(fitted.solution)
     rolls = rolling(points, params)
     law, draws_PK = fitted.solution.law, fitted.theta_draws_PK
     size_exponent_P = draws_PK[:, 4] / (draws_PK[:, 3] + draws_PK[:, 4])
@@ -40,6 +40,7 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
         "num_cells": points["cell"].nunique(),
         "objective": fitted.solution.objective,
         "params": law.to_dict(),
+        "unidentified": fitted.solution.unidentified,
         "ci95": intervals_of_parameters(draws_PK),
         "exponents": {
             "a": law.a,
@@ -62,10 +63,10 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
     }
 
 
-def refuse_unidentified(solution: Solution) -> None:
+def refuse_meaningless(solution: Solution) -> None:
     """Raise ValueError when a parameter has no end: its interval would be the search box, not the data's."""
-    if solution.unidentified:
-        names = ", ".join(solution.unidentified)
+    if solution.meaningless:
+        names = ", ".join(solution.meaningless)
         raise ValueError(f"points: the runs do not identify {names} of the law; widen the range of sizes and tokens")
 
 

@@ -113,10 +113,12 @@ def _end_with_parent() -> None:
 def train_in_worker(job: CellJob) -> None:
     """What a worker does with a job: one cell, one thread."""
     import torch
+    import transformers
 
     from sweeps.train import train_cell
 
     torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
     train_cell(job)
 
 

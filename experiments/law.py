@@ -72,9 +72,13 @@ def print_law(law: dict[str, Any]) -> None:
     for name, meaning in (("a", "best N ~ C^a"), ("b", "best D ~ C^b")):
         low, high = law["exponents"][f"{name}_ci95"]
         table.add_row(meaning, f"{law['exponents'][name]:.3f}", f"{low:.3f} to {high:.3f}")
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     console.print(f"L = E + A/N^alpha + B/D^beta over {law['num_points']} runs of {law['num_sizes']} sizes")
     console.print(table)
+    if law["unidentified"]:
+        console.print(
+            "E is not identified: these runs do not say where the loss ends; train longer before extrapolating"
+        )
     console.print(heldout_sentence(law))
 
 
@@ -83,8 +87,9 @@ def heldout_sentence(law: dict[str, Any]) -> str:
     held = law["heldout"]
     return (
         f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "
-        f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; 95% prediction intervals "
-        f"{held['pi95_mean_width']:.1%} wide cover {held['pi95_coverage']:.0%}"
+        f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
+        f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average; over all rolling hold-outs "
+        f"the intervals cover {held['pi95_coverage']:.0%}"
     )
 
 

@@ -1,5 +1,6 @@
 """A suite's params and the cells they name: one trunk a (family, width, seed), one cooldown branch a token count."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "batch_tokens", "learning_rate", "clip_norm", "warmup_steps"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a number above 0")
         if self.batch_tokens % self.sequence_length:
             raise ValueError(
@@ -37,7 +38,7 @@ class Training:
         for name in ("beta1", "beta2", "cooldown_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a number between 0 and 1")
-        if self.weight_decay < 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay is {self.weight_decay}: give 0 or more")
 
     @property
@@ -69,7 +70,7 @@ class Block:
                 raise ValueError(f"{name} is empty: list at least one")
         for name in ("tokens", "budgets"):
             for value in getattr(self, name):
-                if value <= 0:
+                if not 0 < value < math.inf:
                     raise ValueError(f"{name} has {value}: give numbers above 0")
         for seed in self.seeds:
             if seed < 0:
@@ -129,7 +130,8 @@ def branch_name(tokens: int) -> str:
 def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
     """The suite's cells by width and seed; blocks that name the same cell join their token counts.
 
-    Token counts are rounded to whole batches. Raises ValueError where a branch is too short for its warm-up.
+    Token counts are rounded to whole batches. Raises ValueError where a branch is too short for its warm-up, and where
+    no branch is left.
     """
     training = suite.training
     steps: dict[tuple[int, int], set[int]] = {}
@@ -138,6 +140,8 @@ def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
             counts = block.token_counts(width, vocab_size, training.sequence_length)
             for seed in block.seeds:
                 steps.setdefault((width, seed), set()).update(round(n / training.batch_tokens) for n in counts)
+    if not any(steps.values()):
+        raise ValueError(f"suites.{name}: grid has no run left between min_tokens and max_tokens: widen that band")
     shortest = 2 * training.warmup_steps
     for (width, _), ends in steps.items():
         if ends and min(ends) < shortest:

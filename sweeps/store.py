@@ -53,7 +53,7 @@ def code_digest(root: Path) -> str:
         tree = ast.parse((root / name).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body[0] = ast.Pass()
+                node.body = node.body[1:] or [ast.Pass()]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 
@@ -79,9 +79,10 @@ def branch_dir(runs: Path, cell: Cell, tokens: int) -> Path:
 def read_record(directory: Path) -> dict[str, Any] | None:
     """The branch's record; None where there is none or it cannot be read (then the branch is trained again)."""
     try:
-        return json.loads((directory / "record.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        record = json.loads((directory / "record.json").read_text())
+    except (FileNotFoundError, ValueError):  # Not there, not JSON, not UTF-8.
         return None
+    return record if isinstance(record, dict) and "fingerprint" in record else None
 
 
 def branch_state(runs: Path, cell: Cell, recipe: Recipe, steps: int) -> State:

@@ -159,6 +159,8 @@ class CellRun:
         loop = Loop(self.job.cell, self.job.recipe, self.data)
         forks = [fork(steps, self.training.cooldown_share, self.training.warmup_steps) for steps in pending]
         forks.sort(key=lambda f: f.start)
+        for branch in forks:  # A killed run may have left parts of its own.
+            shutil.rmtree(self._part(branch.end), ignore_errors=True)
         self._resume(loop, forks[0].start)
         for index, branch in enumerate(forks):
             try:
@@ -193,12 +195,15 @@ class CellRun:
         return path
 
     def _trunk(self, loop: Loop, stop: int) -> None:
-        """Advances the trunk; its state is kept at every fork and, in between, every SAVE_EVERY_SECONDS."""
+        """Advances the trunk; its state is kept at every fork and, in between, every SAVE_EVERY_SECONDS.
+
+        In between only after a line of metrics, so that the lines of a resumed trunk average the same steps.
+        """
         log = MetricsLog(self.trunk_dir, loop, None)
         saved, saved_at = None, time.perf_counter()
         while loop.step < stop:
             log.add(*loop.advance(None))
-            if time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
+            if not log.losses and time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
                 previous, saved = saved, self._save_trunk(loop)
                 saved_at = time.perf_counter()
                 if previous is not None:
@@ -210,7 +215,7 @@ class CellRun:
     def _branch(self, loop: Loop, branch: Fork) -> None:
         """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""
         trunk = copy.deepcopy(loop.state())
-        log = MetricsLog(self._fresh_part(branch.end), loop, branch)
+        log = MetricsLog(self._part(branch.end), loop, branch)
         while loop.step < branch.end:
             log.add(*loop.advance(branch))
         self.finish_branch(loop, branch.end)
@@ -232,10 +237,6 @@ class CellRun:
 
     def _branch_dir(self, steps: int) -> Path:
         return store.branch_dir(self.job.runs, self.job.cell, steps * self.training.batch_tokens)
-
-    def _fresh_part(self, steps: int) -> Path:
-        shutil.rmtree(self._part(steps), ignore_errors=True)
-        return self._part(steps)
 
     def _put_record(self, loop: Loop, steps: int, outcome: dict[str, Any]) -> None:
         store.write_json(self._part(steps) / "record.json", self._record(loop, steps, outcome))

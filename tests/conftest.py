@@ -1,16 +1,22 @@
 """What every test relies on: no network, one thread, no accelerator unless there is one, the published tables."""
 
+import contextlib
 import copy
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from sweeps.train_job import CellJob
 
 # Before any test imports the libraries that read them.
 OFFLINE = {
@@ -59,7 +65,7 @@ def reference_data() -> Path:
 # A project as a user has one: a directory with params.yaml, the corpus and what training leaves.
 
 TINY_PARAMS: dict[str, Any] = {
-    "corpus": {"source": "files", "paths": ["text/*.txt"], "validation_share": 0.15},
+    "corpus": {"source": "files", "paths": ["text/*.txt"], "validation_share": 0.25},
     "validation": {"documents": 8, "document_bytes": 500},
     "tokenizer": {"vocab_size": 260},
     "executor": {"workers": 1, "device": "cpu"},
@@ -140,11 +146,29 @@ class Workplace:
         assert sorted(self.path.rglob("*")) == before
         return done.stderr.strip()
 
+    def job(self, cell: str = "w0016-s0", **changes: Any) -> "CellJob":
+        """A cell as a worker gets it, on absolute paths; `changes` are fields of its recipe's training."""
+        from experiments.project import Project
+
+        with contextlib.chdir(self.path):
+            (job,) = (job for job in Project.here().jobs("law") if job.cell.name == cell)
+        recipe = replace(job.recipe, training=replace(job.recipe.training, **changes))
+        return replace(job, recipe=recipe, data=self.path / job.data, runs=self.path / job.runs)
+
+    def copy_runs(self, other: "Workplace") -> None:
+        """Takes over what `other` has trained."""
+        shutil.copytree(other.path / "runs", self.path / "runs")
+
     def branch(self, tokens: int, cell: str = "w0016-s0") -> Path:
         return self.path / "runs" / "law" / cell / f"t{tokens}"
 
     def record(self, tokens: int, cell: str = "w0016-s0") -> dict[str, Any]:
         return json.loads((self.branch(tokens, cell) / "record.json").read_text())
+
+    def identity(self, tokens: int, cell: str = "w0016-s0") -> dict[str, Any]:
+        """The record without what time and place decide."""
+        measured = ("seconds", "tokens_per_second", "host")
+        return {key: value for key, value in self.record(tokens, cell).items() if key not in measured}
 
     def weights(self, tokens: int, cell: str = "w0016-s0") -> bytes:
         return (self.branch(tokens, cell) / "checkpoint" / "model.safetensors").read_bytes()
@@ -157,7 +181,7 @@ class Workplace:
 
 @pytest.fixture(scope="session")
 def token_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of one installed package's code: 900 kB of text, 8 held-out documents, a token a byte."""
+    """A corpus of one installed package's code: 700 kB of text, 8 held-out documents, a token a byte."""
     from sweeps.corpus import CorpusParams, ValidationParams
     from sweeps.corpus.build import build_corpus
 
