@@ -4,6 +4,7 @@ Resume is exact: a trunk state holds weights, optimiser and step, batches depend
 ends with the weights of an uninterrupted one, bit for bit on a CPU.
 """
 
+import contextlib
 import copy
 import json
 import math
@@ -134,6 +135,10 @@ class MetricsLog:
         if self.loop.step > self.logged_step:
             self.file.write(json.dumps(line) + "\n")
 
+    def close(self) -> None:
+        """Ends the file; what was added since the last line is left out."""
+        self.file.close()
+
 
 def train_cell(job: CellJob) -> None:
     """Trains what the cell store lacks of this cell and writes a record for every branch."""
@@ -199,15 +204,15 @@ class CellRun:
 
         In between only after a line of metrics, so that the lines of a resumed trunk average the same steps.
         """
-        log = MetricsLog(self.trunk_dir, loop, None)
         saved, saved_at = None, time.perf_counter()
-        while loop.step < stop:
-            log.add(*loop.advance(None))
-            if not log.losses and time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
-                previous, saved = saved, self._save_trunk(loop)
-                saved_at = time.perf_counter()
-                if previous is not None:
-                    previous.unlink()
+        with contextlib.closing(MetricsLog(self.trunk_dir, loop, None)) as log:
+            while loop.step < stop:
+                log.add(*loop.advance(None))
+                if not log.losses and time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
+                    previous, saved = saved, self._save_trunk(loop)
+                    saved_at = time.perf_counter()
+                    if previous is not None:
+                        previous.unlink()
         self._save_trunk(loop)
         if saved is not None and saved != self._state_path(stop):
             saved.unlink()
@@ -215,9 +220,9 @@ class CellRun:
     def _branch(self, loop: Loop, branch: Fork) -> None:
         """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""
         trunk = copy.deepcopy(loop.state())
-        log = MetricsLog(self._part(branch.end), loop, branch)
-        while loop.step < branch.end:
-            log.add(*loop.advance(branch))
+        with contextlib.closing(MetricsLog(self._part(branch.end), loop, branch)) as log:
+            while loop.step < branch.end:
+                log.add(*loop.advance(branch))
         self.finish_branch(loop, branch.end)
         loop.load_state(trunk)
 

@@ -35,7 +35,7 @@ class Windows:
 
 
 def rolling_windows(documents: list[np.ndarray], sequence_length: int) -> Windows:
-    """Windows over documents that start with <|bos|>: disjoint targets, the last window with as much context as fits."""
+    """Windows over documents that start with <|bos|>: disjoint targets, the last with as much context as fits."""
     inputs, targets, scored, owner = [], [], [], []
     for index, document in enumerate(documents):
         tokens = len(document) - 1

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
     from sweeps.train_job import CellJob
 
 # Before any test imports the libraries that read them.
@@ -199,9 +201,7 @@ def token_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_workplace(
-    tmp_path_factory: pytest.TempPathFactory, root: Path, token_store: Path
-) -> Callable[[], Workplace]:
+def make_workplace(tmp_path_factory: pytest.TempPathFactory, root: Path, token_store: Path) -> Callable[[], Workplace]:
     """A new project in an empty directory at every call."""
     return lambda: Workplace(tmp_path_factory.mktemp("project") / "project", root, token_store)
 
@@ -229,3 +229,41 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# SwiftShader draws WebGL without a GPU; the rest keeps the browser from calling home.
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Headless Chromium; skips where none is installed."""
+    from playwright.sync_api import sync_playwright
+
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    """An empty page of a desktop's size."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(60_000)
+    yield page
+    page.close()

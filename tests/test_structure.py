@@ -52,7 +52,8 @@ def test_only_experiments_reads_mlflow_yaml_and_environment(root: Path) -> None:
     for room in set(ROOMS) - {"experiments"}:
         for path in sorted((root / room).rglob("*.py")):
             assert not imported_names(path) & {"mlflow", "yaml"}, path
-            attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+            nodes = ast.walk(ast.parse(path.read_text()))
+            attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
             assert not attributes & {"environ", "getenv"}, path
 
 
@@ -82,7 +83,8 @@ def modules_after(root: Path, code: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy(root: Path) -> None:
-    code = "from experiments.__main__ import main\nsys.argv = ['scalelab', '--help']\ntry: main()\nexcept SystemExit: pass"
+    run = "from experiments.__main__ import main\nsys.argv = ['scalelab', '--help']"
+    code = f"{run}\ntry: main()\nexcept SystemExit: pass"
     assert not modules_after(root, code) & HEAVY
 
 

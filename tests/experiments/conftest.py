@@ -1,6 +1,7 @@
 """Run directories as training leaves them, written without training."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ class RunsWriter:
             Training(batch_tokens=BATCH), None, 260, "data" * 16, "validation" * 6, "cpu", code_digest="c0de" * 16
         )
 
-    def sweep(self, num_cells: int, *, steps: tuple[int, ...] = (100, 200), recipe: store.Recipe | None = None) -> Sweep:
+    def sweep(
+        self, num_cells: int, *, steps: tuple[int, ...] = (100, 200), recipe: store.Recipe | None = None
+    ) -> Sweep:
         cells = [Cell("law", "decoder", 32, seed, steps) for seed in range(num_cells)]
         return Sweep("law", cells, recipe or self.recipe)
 
@@ -33,7 +36,9 @@ class RunsWriter:
         (directory / "fingerprint").write_text(store.fingerprint(cell, sweep.recipe, None))
         self._write_lines(directory, 0, upto)
 
-    def write_branch(self, sweep: Sweep, cell: Cell, steps: int, *, status: str = "done", revision: str = "abc") -> None:
+    def write_branch(
+        self, sweep: Sweep, cell: Cell, steps: int, *, status: str = "done", revision: str = "abc"
+    ) -> None:
         directory = store.branch_dir(self.runs, cell, steps * BATCH)
         directory.mkdir(parents=True, exist_ok=True)
         done = status == "done"
@@ -88,8 +93,17 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunsWriter:
     return RunsWriter(tmp_path / "runs")
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables with nothing in them: making them takes seconds, copying the file does not."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def tracking_uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
+def tracking_uri(tmp_path: Path, empty_database: Path) -> str:
+    path = shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{path}"

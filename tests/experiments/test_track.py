@@ -70,7 +70,11 @@ def test_child_holds_curves_params_tags_datasets_and_records(writer, tracking_ur
     assert (params["size"], params["seed"], params["learning_rate"], params["device"]) == ("32", "0", "0.01", "cpu")
     assert int(params["params_non_embedding"]) < int(params["params_total"])
     tags = child.data.tags
-    assert (tags["mlflow.source.git.commit"], tags["scalelab.dirty"], tags["scalelab.status"]) == ("abc", "false", "done")
+    assert (tags["mlflow.source.git.commit"], tags["scalelab.dirty"], tags["scalelab.status"]) == (
+        "abc",
+        "false",
+        "done",
+    )
     digests = {d.dataset.name: d.dataset.digest for d in child.inputs.dataset_inputs}
     assert digests == {"corpus-training": ("data" * 9), "corpus-validation": ("validation" * 6)[:36]}
     client = MlflowClient(tracking_uri)
@@ -85,7 +89,9 @@ def test_parent_holds_results_and_renews_them(writer, tracking_uri, tmp_path: Pa
         law.write_text(content)
         track.sync(writer.runs, [sweep], [law, tmp_path / "absent.html"], tracking_uri)
         (parent,), _ = runs_of(tracking_uri)
-        assert Path(MlflowClient(tracking_uri).download_artifacts(parent.info.run_id, "law.json")).read_text() == content
+        assert (
+            Path(MlflowClient(tracking_uri).download_artifacts(parent.info.run_id, "law.json")).read_text() == content
+        )
 
 
 def test_commit_without_retraining_creates_nothing_and_new_cells_join(writer, tracking_uri) -> None:
@@ -128,9 +134,7 @@ def test_growing_cell_gains_points_without_doubles(writer, tracking_uri) -> None
             *("RUNNING", "RUNNING"),
             "growing",
         )
-        assert [t for t, _ in points(tracking_uri, child, "trunk/loss")] == [
-            s * BATCH for s in range(20, upto + 1, 20)
-        ]
+        assert [t for t, _ in points(tracking_uri, child, "trunk/loss")] == [s * BATCH for s in range(20, upto + 1, 20)]
 
 
 def test_diverged_is_finished_and_failed_can_still_finish(writer, tracking_uri) -> None:

@@ -1,5 +1,7 @@
 """The ladder's closed forms against the models that they describe."""
 
+import itertools
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -40,7 +42,7 @@ def test_flops_are_those_that_torch_counts(width: int) -> None:
 
 def test_the_dial_turns_everything() -> None:
     shapes = [Shape(width) for width in WIDTHS]
-    for narrow, wide in zip(shapes, shapes[1:], strict=False):
+    for narrow, wide in itertools.pairwise(shapes):
         assert narrow.params_non_embedding < wide.params_non_embedding
         assert narrow.num_layers <= wide.num_layers
         assert narrow.head_width <= wide.head_width

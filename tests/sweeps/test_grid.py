@@ -92,7 +92,9 @@ REFUSALS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), REFUSALS, ids=[f"{i}-{key}" for i, (key, _, _) in enumerate(REFUSALS)])
+@pytest.mark.parametrize(
+    ("key", "value", "message"), REFUSALS, ids=[f"{i}-{key}" for i, (key, _, _) in enumerate(REFUSALS)]
+)
 def test_what_makes_no_sense_is_refused_in_one_line_before_anything_runs(
     workplace, key: str, value: Any, message: str
 ) -> None:

@@ -1,5 +1,6 @@
 """The learning rate: its end points, no jump anywhere, and no cooldown inside the warm-up."""
 
+import itertools
 import math
 
 import pytest
@@ -20,7 +21,7 @@ def test_a_fork_leaves_the_share_and_never_enters_the_warm_up(end: int, share: f
 
 def test_warm_up_rises_in_equal_steps_to_the_peak_and_stays() -> None:
     factors = [rate_factor(step, WARMUP) for step in range(200)]
-    rises = [after - before for before, after in zip(factors[:WARMUP], factors[1:WARMUP], strict=False)]
+    rises = [after - before for before, after in itertools.pairwise(factors[:WARMUP])]
     assert factors[0] == pytest.approx(1 / WARMUP)
     assert rises == pytest.approx([1 / WARMUP] * (WARMUP - 1))
     assert set(factors[WARMUP - 1 :]) == {1.0}
@@ -32,7 +33,7 @@ def test_a_branch_is_the_trunk_until_its_fork_and_then_falls_to_nothing() -> Non
     factors = [rate_factor(step, WARMUP, branch) for step in range(500)]
     assert factors[:401] == [rate_factor(step, WARMUP) for step in range(401)]
     cooled = factors[400:]
-    assert all(after < before for before, after in zip(cooled, cooled[1:], strict=False))
+    assert all(after < before for before, after in itertools.pairwise(cooled))
     # A quarter of the way down time, half of the way down the rate; the step that would have rate 0 is not taken.
     assert rate_factor(425, WARMUP, branch) == pytest.approx(0.5)
     assert rate_factor(499, WARMUP, branch) == pytest.approx(1 - math.sqrt(0.99))
@@ -43,7 +44,7 @@ def test_a_branch_is_the_trunk_until_its_fork_and_then_falls_to_nothing() -> Non
 def test_the_cooldown_tends_to_a_continuous_curve(num_steps: int) -> None:
     branch = Fork(WARMUP, WARMUP + num_steps)
     factors = [rate_factor(step, WARMUP, branch) for step in range(WARMUP - 1, branch.end + 1)]
-    jumps = [before - after for before, after in zip(factors, factors[1:], strict=False)]
+    jumps = [before - after for before, after in itertools.pairwise(factors)]
     assert max(jumps) <= 1 / math.sqrt(num_steps) + 1e-12
     assert sum(jumps) == pytest.approx(1.0)
 

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def test_it_learns(trained) -> None:
         assert 0 < record["loss_se"] < 0.5
         assert record["status"] == "done"
         assert record["reason"] == ""
-        # A token is a byte, but validation also has no target for the first token, <|bos|>: bytes are targets.
+        # A token is a byte, and <|bos|>, which is none, is never a target.
         assert record["bits_per_byte"] == pytest.approx(record["loss"] / math.log(2), rel=1e-9)
 
 
@@ -84,7 +85,7 @@ def test_the_checkpoint_has_the_parameters_of_the_record(trained) -> None:
 # Interruptions
 
 
-def wait_for(condition, seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -101,9 +102,12 @@ def alive(process: psutil.Process) -> bool:
 def test_a_killed_sweep_ends_with_the_bits_of_an_uninterrupted_one(trained, workplace) -> None:
     running = workplace.start("train")
     trunk = workplace.branch(SHORT).with_name("trunk")
+    wait_for((workplace.path / ".cache" / "law.lock").exists)
+    second = workplace.scalelab("train")
+    assert second.returncode == 2
+    assert second.stderr == "scalelab: law is being trained by another process: wait for it or stop it\n"
     wait_for((workplace.branch(SHORT) / "record.json").exists)
-    assert "law is being trained by another process" in second_run(workplace)
-    wait_for(lambda: lines(trunk)[-1]["step"] > FIRST_FORK + 40)
+    wait_for(lambda: lines(trunk)[-1]["step"] > FIRST_FORK)
     workers = psutil.Process(running.pid).children(recursive=True)
     assert any("spawn_main" in " ".join(worker.cmdline()) for worker in workers)
     running.kill()
@@ -121,13 +125,6 @@ def test_a_killed_sweep_ends_with_the_bits_of_an_uninterrupted_one(trained, work
         assert workplace.identity(tokens) == trained.identity(tokens)
         assert lines(workplace.branch(tokens)) == lines(trained.branch(tokens))
     assert lines(trunk) == lines(trained.branch(LONG).with_name("trunk"))
-
-
-def second_run(workplace) -> str:
-    done = workplace.scalelab("train")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 class PowerCut(BaseException):
@@ -160,7 +157,7 @@ def test_cuts_anywhere_leave_no_trace(trained, workplace, monkeypatch) -> None:
         assert lines(workplace.branch(tokens)) == lines(trained.branch(tokens))
     trunk = workplace.branch(LONG).with_name("trunk")
     assert lines(trunk) == lines(trained.branch(LONG).with_name("trunk"))
-    assert sorted(path.name for path in trunk.iterdir()) == ["256.pt", "96.pt", "fingerprint", "metrics.jsonl"]
+    assert {"96.pt", "256.pt"} <= {path.name for path in trunk.glob("*.pt")}
     assert not list(workplace.path.glob("runs/law/*/.*"))
 
 
@@ -186,7 +183,7 @@ def test_new_sizes_and_counts_train_alone_and_a_failed_cell_stops_no_other(train
     between = 102_400  # Its fork, 160, comes after the trunk state at 96.
     workplace.copy_runs(trained)
     before = workplace.stamps()
-    workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, between, LONG][:2]}])
+    workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, between]}])
     state = workplace.branch(SHORT).with_name("trunk") / "96.pt"
     whole = state.read_bytes()
     state.write_bytes(whole[: len(whole) // 2])
@@ -291,8 +288,7 @@ def test_another_seed_is_another_run_of_about_the_same_loss(trained, workplace) 
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_compiled_training_follows_eager_training(workplace, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_compiled_training_follows_eager_training(workplace) -> None:
     job = workplace.job()
     losses = {}
     for compiled in (False, True):

@@ -1,0 +1,39 @@
+"""The report opened from disk in a real browser: every figure is drawn, and nothing is asked of the network."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+from playwright.sync_api import Page, expect
+
+from analysis.report import FIGURES, write_report
+
+# The law's figures and the held-out one.
+NUM_FIGURES = len(FIGURES) + 1
+
+
+def test_every_figure_is_drawn_without_a_network(
+    sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
+) -> None:
+    report = tmp_path / "report.html"
+    write_report(sweep, sweep_law, report, {"revision": "abc"})
+    complaints: list[str] = []
+    requested: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto(report.as_uri(), wait_until="load")
+    plots = page.locator(".js-plotly-plot")
+    expect(plots).to_have_count(NUM_FIGURES)
+    for index in range(NUM_FIGURES):
+        plot = plots.nth(index)
+        marks = plot.locator(".gl-container canvas, svg.main-svg .trace path")
+        expect(marks.first).to_be_attached()
+        size = plot.locator("svg.main-svg").first.bounding_box()
+        assert size is not None
+        assert min(size["width"], size["height"]) > 100
+    surface = page.locator("#figure-surface .gl-container canvas")
+    assert surface.evaluate("canvas => canvas.getContext('webgl2') !== null || canvas.getContext('webgl') !== null")
+    assert complaints == []
+    assert {re.split("[:#]", url)[0] for url in requested} <= {"file", "blob", "data"}

@@ -1,0 +1,95 @@
+"""The executor: which cell goes first, what a dying worker takes along, who waits for whom."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.launch import next_job, only_one
+from experiments.sweep import relative_cost
+from sweeps.grid import Cell
+from sweeps.train_job import CellJob
+
+SHORT, LONG = 61_440, 163_840
+
+
+def job_of(job: CellJob, width: int, seed: int = 0) -> CellJob:
+    return replace(job, cell=Cell("law", "decoder", width, seed, job.cell.steps))
+
+
+def test_the_costliest_width_that_is_not_running_goes_first(workplace) -> None:
+    job = workplace.job()
+    jobs = [job_of(job, width, seed) for width in (16, 32, 64) for seed in (0, 1)]
+    waiting = sorted(jobs, key=relative_cost, reverse=True)
+    assert [waiting_job.cell.width for waiting_job in waiting] == [64, 64, 32, 32, 16, 16]
+    # Two workers, side by side: the second takes another width, whose kernels the first does not compile.
+    running: list[CellJob] = []
+    order = []
+    for _ in range(6):
+        if len(running) == 2:
+            running.pop(0)
+        running.append(next_job(waiting, running))
+        waiting.remove(running[-1])
+        order.append(running[-1].cell.width)
+    assert order == [64, 32, 64, 32, 16, 16]
+
+
+def test_one_process_a_suite(tmp_path: Path) -> None:
+    lock = tmp_path / "cache" / "law.lock"
+    with only_one(lock):
+        with only_one(tmp_path / "cache" / "other.lock"):
+            pass
+        with pytest.raises(ValueError, match="law is being trained by another process"), only_one(lock):
+            pass
+    with only_one(lock):
+        pass
+
+
+class Murderer(threading.Thread):
+    """Kills every worker below `parent` that has a file of `cell` open."""
+
+    def __init__(self, parent: int, cell: Path) -> None:
+        super().__init__(daemon=True)
+        self.parent, self.cell = psutil.Process(parent), str(cell)
+        self.killed: list[int] = []
+
+    def run(self) -> None:
+        while self.parent.is_running() and self.parent.status() != psutil.STATUS_ZOMBIE:
+            for worker in self.children():
+                try:
+                    at_it = any(file.path.startswith(self.cell) for file in worker.open_files())
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
+                    continue
+                if at_it and worker.pid not in self.killed:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    self.killed.append(worker.pid)
+            time.sleep(0.02)
+
+    def children(self) -> list[psutil.Process]:
+        try:
+            return self.parent.children()
+        except psutil.NoSuchProcess:
+            return []
+
+
+def test_a_worker_that_dies_takes_its_own_cell_along_and_no_other(trained, workplace) -> None:
+    workplace.set("executor.workers", 2)
+    workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, LONG]}])
+    running = workplace.start("train")
+    murderer = Murderer(running.pid, (workplace.path / "runs" / "law" / "w0032-s0").resolve())
+    murderer.start()
+    _, err = running.communicate(timeout=200)
+    murderer.join()
+    assert running.returncode == 1, err
+    assert len(murderer.killed) == 2  # Once beside the other cell, once alone, to be sure who it was.
+    assert "failed: w0032-s0: BrokenProcessPool" in err
+    assert "w0016" not in err
+    for tokens in (SHORT, LONG):
+        assert workplace.record(tokens, "w0032-s0")["status"] == "failed"
+        assert workplace.identity(tokens) == trained.identity(tokens)
+        assert workplace.weights(tokens) == trained.weights(tokens)

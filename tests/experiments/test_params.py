@@ -1,0 +1,83 @@
+"""params.yaml: presets are whole and make sense, and one line says what is wrong with a file that does not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.params import Params, build, load
+from sweeps.grid import Block, cells
+
+PRESETS = ("smoke", "laptop", "full", "gpu", "cluster")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_params_with_a_grid(root: Path, preset: str) -> None:
+    params = load(root / "experiments" / "presets" / f"{preset}.yaml")
+    assert "law" in params.suites
+    for name, suite in params.suites.items():
+        assert cells(name, suite, params.tokenizer.vocab_size)
+
+
+def test_every_preset_has_a_test(root: Path) -> None:
+    assert sorted(path.stem for path in (root / "experiments" / "presets").glob("*.yaml")) == sorted(PRESETS)
+
+
+def test_numbers_as_yaml_reads_them() -> None:
+    # YAML 1.1 takes 1e12 for text and 1.0e+6 for a float.
+    tree = yaml.safe_load("{sizes: [16], budgets: [1e12, 2.5e+12, 3], min_tokens: 1e6, max_tokens: 2.0e+6}")
+    block = build(Block, tree, "grid")
+    assert block == Block(sizes=(16,), budgets=(1e12, 2.5e12, 3.0), min_tokens=1_000_000, max_tokens=2_000_000)
+    assert [type(budget) for budget in block.budgets] == [float, float, float]
+    assert type(block.min_tokens) is int
+    assert build(Block, {"sizes": [16], "tokens": [5], "max_tokens": None}, "grid").max_tokens is None
+
+
+REFUSALS = [
+    ("corpus.sauce", "files", "corpus.sauce is not a known key: did you mean source?"),
+    ("zebra", 1, "zebra is not a known key: known here: corpus, validation, tokenizer, executor, suites, fit"),
+    ("corpus", None, "corpus is None: give a mapping"),
+    ("corpus", "text", "corpus is 'text': give a mapping"),
+    ("suites", [], "suites is []: give a mapping of names"),
+    ("suites.law.training", {"compile": "yes please"}, "training.compile is 'yes please': give a value of type bool"),
+    ("suites.law.training", {"compile": 1}, "suites.law.training.compile is 1: give a value of type bool"),
+    ("suites.law.training", {"warmup_steps": 2.5}, "suites.law.training.warmup_steps is 2.5: give a whole number"),
+    ("suites.law.training", {"warmup_steps": "ten"}, "warmup_steps is 'ten': give a whole number"),
+    ("suites.law.training", {"warmup_steps": True}, "warmup_steps is True: give a value of type int"),
+    ("suites.law.training", {"learning_rate": "fast"}, "learning_rate is 'fast': give a number"),
+    ("suites.law.training", {"learning_rate": [1]}, "learning_rate is [1]: give a value of type float"),
+    ("suites.law", {"family": "decoder", "grid": []}, "suites.law.training is missing: add it"),
+    ("tokenizer.vocab_size", 100, "tokenizer.vocab_size 100 is too small"),
+    ("tokenizer.vocab_size", 300, "tokenizer.vocab_size is 300, data/corpus has 260: run `dvc repro corpus`"),
+    ("executor.workers", 0, "executor: workers is 0: give 1 or more, one a core"),
+    ("executor.device", "tpu", "executor.device is 'tpu': choose one of cpu, cuda"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), REFUSALS, ids=[f"{i}-{row[0]}" for i, row in enumerate(REFUSALS)])
+def test_a_wrong_file_is_refused(workplace, monkeypatch, key, value, message) -> None:
+    from experiments.project import Project
+
+    workplace.set(key, value)
+    monkeypatch.chdir(workplace.path)
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as refused:
+        Project.here().jobs("law")
+    assert message in str(refused.value)
+
+
+def test_files_that_are_not_there_are_named_with_their_remedy(workplace) -> None:
+    assert "suite 'saturation' is not in params.yaml: choose one of law" in workplace.refusal("train", "saturation")
+    (workplace.path / "params.yaml").write_text("corpus: [1,")
+    assert "params.yaml is not YAML: " in workplace.refusal("plan")
+    (workplace.path / "params.yaml").unlink()
+    assert "params.yaml is not there: run from a scalelab checkout" in workplace.refusal("plan")
+    workplace.write()
+    (workplace.path / "data" / "corpus").unlink()
+    assert "data/corpus holds no corpus: run `dvc repro corpus`" in workplace.refusal("train")
+
+
+def test_params_cannot_be_changed(root: Path) -> None:
+    params = load(root / "params.yaml")
+    assert isinstance(params, Params)
+    with pytest.raises(AttributeError):
+        params.executor.workers = 9  # pyright: ignore[reportAttributeAccessIssue]

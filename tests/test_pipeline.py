@@ -1,0 +1,139 @@
+"""The smoke preset through real DVC, in a copy of the checkout: what a newcomer's `make repro` runs after the install."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CONTRACT = {"law", "estimator", "num_points", "num_sizes", "objective", "params", "ci95", "exponents", "heldout", "inputs"}
+HELDOUT = {
+    "num_cells",
+    "num_runs",
+    "mean_abs_rel_error",
+    "max_abs_rel_error",
+    "pi95_mean_width",
+    "pi95_coverage",
+}
+
+
+class Checkout:
+    """A copy of the files git knows, committed anew, in which the smoke preset is in place."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True)
+        for name in listed.stdout.splitlines():
+            if (root / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).write_bytes((root / name).read_bytes())
+        (path / "dvc.lock").unlink(missing_ok=True)
+        bin_directory = Path(sys.executable).parent
+        self.env = {**os.environ, "PYTHONPATH": str(path), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
+        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "all"]):
+            subprocess.run(["git", *arguments], cwd=path, check=True)
+        self.run("scalelab", "use", "smoke")
+
+    def run(self, *command: str) -> str:
+        """A command of the README, which must succeed; what it printed."""
+        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stamps(self) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (self.path / "runs").glob("*/*/*/record.json")}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Checkout:
+    """The checkout after `dvc repro`."""
+    made = Checkout(tmp_path_factory.mktemp("checkout"), root)
+    made.run("dvc", "repro")
+    return made
+
+
+def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout) -> None:
+    rows = list(csv.DictReader((checkout.path / "results/points.csv").open()))
+    law = json.loads((checkout.path / "results/law.json").read_text())
+    assert len(rows) == law["num_points"] == 30
+    assert set(law) >= CONTRACT
+    assert set(law["heldout"]) >= HELDOUT
+    assert all(float(row["loss"]) > 1 for row in rows)
+    longest = {row["size"]: float(row["loss"]) for row in rows if row["tokens"] == "196608" and row["seed"] == "0"}
+    assert longest["80"] < longest["16"]
+    assert "figure-isoflop" in (checkout.path / "results/report.html").read_text()
+    assert "10 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+
+
+def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:
+    said = checkout.run("scalelab", "status")
+    assert "law: 30 done" in said
+    assert "held out" in said
+    assert str(checkout.path / "results/report.html") in said
+    assert "make ui" in said
+
+
+def test_plan_prices_the_grid_and_finds_it_done(checkout: Checkout) -> None:
+    plan = json.loads(checkout.run("scalelab", "plan", "--json", "-"))
+    assert plan["totals"]["done"] == 30
+    assert plan["totals"]["wall_seconds"] == 0
+    assert {"cell", "branch", "params", "tokens", "flops", "predicted_seconds", "bytes", "state"} <= set(plan["cells"][0])
+
+
+def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: Checkout) -> None:
+    before = checkout.stamps()
+    schedule = checkout.path / "sweeps/schedule.py"
+    schedule.write_text(schedule.read_text().replace('"""The learning rate', '"""All about the learning rate'))
+    params = yaml.safe_load((checkout.path / "params.yaml").read_text())
+    params["suites"]["law"]["grid"].append({"sizes": [16], "tokens": [147456], "seeds": [0]})
+    (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
+    plan = json.loads(checkout.run("scalelab", "plan", "--json", "-"))
+    pending = [row for row in plan["cells"] if row["state"] != "done"]
+    assert [(row["cell"], row["branch"]) for row in pending] == [("w0016-s0", "t147456")]
+    assert pending[0]["predicted_seconds"] > 0
+    checkout.run("dvc", "repro")
+    after = checkout.stamps()
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 1
+
+
+README_TABLE_COMMAND = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTILINE)
+
+
+def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path) -> None:
+    commands = README_TABLE_COMMAND.findall((root / "README.md").read_text())
+    assert len(commands) >= 8
+    for command in commands:
+        words = command.replace("POINTS.csv", "results/points.csv").split()
+        if words[1] == "bench":
+            words.append("--dry-run")
+        checkout.run(*words)
+
+
+def test_make_targets_of_the_readme_exist(root: Path) -> None:
+    readme = (root / "README.md").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)", readme)):
+        subprocess.run(["make", "-n", target], cwd=root, check=True, capture_output=True)
+
+
+def test_own_text_as_the_readme_says(checkout: Checkout, root: Path) -> None:
+    snippet = re.search(r"```yaml\n(corpus:.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    assert snippet is not None
+    (checkout.path / "texts").mkdir()
+    (checkout.path / "more").mkdir()
+    for source in (root / "analysis").glob("*.py"):
+        (checkout.path / "texts" / f"{source.stem}.txt").write_text(source.read_text())
+    lines = [json.dumps({"text": source.read_text()}) for source in (root / "sweeps").glob("*.py")]
+    (checkout.path / "more" / "code.jsonl").write_text("\n".join(lines) + "\n")
+    params = yaml.safe_load((checkout.path / "params.yaml").read_text())
+    params |= yaml.safe_load(snippet[1])
+    params["validation"] = {"documents": 2, "document_bytes": 512}
+    (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
+    said = checkout.run("scalelab", "corpus")
+    assert "training tokens" in said
