@@ -42,6 +42,7 @@ lab: $(INSTALLED) ## JupyterLab on the notebooks
 	jupyter lab analysis/notebooks
 
 ui: $(INSTALLED) ## MLflow on the published runs
+	@echo 'Choose "Model training" at the top left of the page: its other view shows no runs.'
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 lint: $(INSTALLED) ## style, format, types
@@ -63,6 +64,7 @@ clean: ## remove the environment and the tools' caches; data, runs and results s
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "scalelab needs Python 3.11 or 3.12, this is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo 'Installing requirements.lock into .venv: a minute or two, once.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .

@@ -48,8 +48,8 @@ def corpus(dry_run: DryRun = False) -> None:
     )
     train, validation = manifest["train"], manifest["validation"]
     print(
-        f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out in "
-        f"{validation['documents']:,}; duplicates removed: {manifest['duplicates']}"
+        f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out "
+        f"in {validation['documents']:,}; duplicates removed: {manifest['duplicates']}"
     )
 
 

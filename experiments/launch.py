@@ -42,28 +42,25 @@ def run_cells(
     A worker that dies takes its cell along and no other.
     """
     waiting = sorted(jobs, key=cost, reverse=True)
-    running: dict[Future[None], CellJob] = {}
+    running: dict[Future[None], tuple[CellJob, ProcessPoolExecutor]] = {}
     failures: list[Failure] = []
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(worker_pool(workers, compile_cache))
+        # A pool a worker: one that dies breaks its own pool and no other.
+        idle = [stack.enter_context(worker_pool(1, compile_cache)) for _ in range(min(workers, len(jobs)))]
         while waiting or running:
-            while waiting and len(running) < workers:
-                job = next_job(waiting, list(running.values()))
+            while waiting and idle:
+                job, pool = next_job(waiting, [busy for busy, _ in running.values()]), idle.pop()
                 waiting.remove(job)
-                running[pool.submit(train_in_worker, job)] = job
+                running[pool.submit(train_in_worker, job)] = (job, pool)
             finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             on_tick()
             for future in finished:
-                job, error = running.pop(future), future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    # All that ran beside it comes back broken too: train those one at a time to find who did it.
-                    lost = [job, *running.values()]
-                    running.clear()
-                    failures += _retry_alone(lost, compile_cache, on_tick)
-                    pool = stack.enter_context(worker_pool(workers, compile_cache))
-                    break
+                (job, pool), error = running.pop(future), future.exception()
                 if error is not None:
                     failures.append(_record_failure(job, error))
+                if isinstance(error, BrokenProcessPool):
+                    pool = stack.enter_context(worker_pool(1, compile_cache))
+                idle.append(pool)
     return failures
 
 
@@ -71,19 +68,6 @@ def next_job(waiting: list[CellJob], running: list[CellJob]) -> CellJob:
     """The costliest job of a width that is not running: the first of a width fills the compile cache for the others."""
     widths = {job.cell.width for job in running}
     return next((job for job in waiting if job.cell.width not in widths), waiting[0])
-
-
-def _retry_alone(jobs: list[CellJob], compile_cache: Path, on_tick: Callable[[], None]) -> list[Failure]:
-    failures = []
-    for job in jobs:
-        with worker_pool(1, compile_cache) as pool:
-            future = pool.submit(train_in_worker, job)
-            while not wait([future], timeout=POLL_SECONDS).done:
-                on_tick()
-            error = future.exception()
-        if error is not None:
-            failures.append(_record_failure(job, error))
-    return failures
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "r
 COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
     "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
-    "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile", "status",
-    "reason",
+    "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile",
+    "status", "reason",
 )  # fmt: skip
 
 
@@ -88,8 +88,8 @@ def heldout_sentence(law: dict[str, Any]) -> str:
     return (
         f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "
         f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
-        f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average; over all rolling hold-outs "
-        f"the intervals cover {held['pi95_coverage']:.0%}"
+        f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average; over all rolling "
+        f"hold-outs the intervals cover {held['pi95_coverage']:.0%}"
     )
 
 

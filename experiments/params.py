@@ -1,6 +1,7 @@
 """params.yaml as a tree of frozen dataclasses, read here and nowhere else; unknown keys are refused by name."""
 
 import difflib
+import math
 import types
 import typing
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -116,7 +117,7 @@ def _build_scalar(kind: type, value: Any, where: str) -> Any:
             number = float(value)
         except ValueError:
             raise ValueError(f"{where} is {value!r}: give a whole number") from None
-        if number != int(number):
+        if not math.isfinite(number) or number != int(number):
             raise ValueError(f"{where} is {value!r}: give a whole number")
         return int(number)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):

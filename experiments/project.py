@@ -37,7 +37,12 @@ class Project:
     def manifest(self) -> dict[str, Any] | None:
         """The corpus manifest; None where the corpus is not built."""
         path = DATA / "manifest.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            raise ValueError(f"{path} cannot be read: delete {DATA} and run `dvc repro corpus`") from None
 
     def suite(self, name: str) -> Suite:
         """Raises ValueError for a suite that params.yaml does not have."""

@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PreTrainedTokenizerFast
 
 SPECIALS = {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "pad_token": "<|pad|>", "mask_token": "<|mask|>"}
@@ -46,8 +45,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokeniz
     return tokenizer
 
 
-def encode_bytes(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> list[np.ndarray]:
+def encode_bytes(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> "list[np.ndarray]":
     """Token ids of each text as uint32 arrays, as the tokenizer gives them, without special tokens."""
+    import numpy as np
+
     if len(tokenizer) == BYTES_ONLY_VOCAB_SIZE:
         return [np.frombuffer(text.encode(), np.uint8).astype(np.uint32) + FIRST_BYTE_ID for text in texts]
     encodings = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)

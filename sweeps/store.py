@@ -47,14 +47,14 @@ class Recipe:
 
 
 def code_digest(root: Path) -> str:
-    """SHA-256 of the training path's syntax trees, docstrings left out."""
+    """SHA-256 of the training path's code, written back from its syntax trees without docstrings."""
     digest = hashlib.sha256()
     for name in TRAINING_PATH:
         tree = ast.parse((root / name).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.dump(tree).encode())
+        digest.update(ast.unparse(tree).encode())
     return digest.hexdigest()
 
 

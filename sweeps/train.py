@@ -162,8 +162,7 @@ class CellRun:
         if not pending:
             return
         loop = Loop(self.job.cell, self.job.recipe, self.data)
-        forks = [fork(steps, self.training.cooldown_share, self.training.warmup_steps) for steps in pending]
-        forks.sort(key=lambda f: f.start)
+        forks = sorted((self._fork(steps) for steps in pending), key=lambda f: f.start)
         for branch in forks:  # A killed run may have left parts of its own.
             shutil.rmtree(self._part(branch.end), ignore_errors=True)
         self._resume(loop, forks[0].start)
@@ -175,6 +174,9 @@ class CellRun:
                 for other in forks[index:]:
                     self._write_diverged(loop, other.end, str(lost))
                 return
+
+    def _fork(self, steps: int) -> Fork:
+        return fork(steps, self.training.cooldown_share, self.training.warmup_steps)
 
     def _resume(self, loop: Loop, latest_start: int) -> None:
         """Loads the furthest trunk state that the first pending branch can still leave from; clears a stale trunk."""
@@ -191,31 +193,31 @@ class CellRun:
     def _state_path(self, step: int) -> Path:
         return self.trunk_dir / f"{step}.pt"
 
-    def _save_trunk(self, loop: Loop) -> Path:
+    def _save_trunk(self, loop: Loop) -> None:
+        """Saves the trunk as it is and drops earlier states that no branch of the cell leaves from."""
         path = self._state_path(loop.step)
         if not path.exists():
             temporary = path.with_suffix(".tmp")
             torch.save(loop.state(), temporary)
             temporary.replace(path)
-        return path
+        starts = {self._fork(steps).start for steps in self.job.cell.steps}
+        for other in self.trunk_dir.glob("*.pt"):
+            if int(other.stem) < loop.step and int(other.stem) not in starts:
+                other.unlink()
 
     def _trunk(self, loop: Loop, stop: int) -> None:
         """Advances the trunk; its state is kept at every fork and, in between, every SAVE_EVERY_SECONDS.
 
         In between only after a line of metrics, so that the lines of a resumed trunk average the same steps.
         """
-        saved, saved_at = None, time.perf_counter()
+        saved_at = time.perf_counter()
         with contextlib.closing(MetricsLog(self.trunk_dir, loop, None)) as log:
             while loop.step < stop:
                 log.add(*loop.advance(None))
                 if not log.losses and time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
-                    previous, saved = saved, self._save_trunk(loop)
+                    self._save_trunk(loop)
                     saved_at = time.perf_counter()
-                    if previous is not None:
-                        previous.unlink()
         self._save_trunk(loop)
-        if saved is not None and saved != self._state_path(stop):
-            saved.unlink()
 
     def _branch(self, loop: Loop, branch: Fork) -> None:
         """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""

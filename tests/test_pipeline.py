@@ -1,4 +1,4 @@
-"""The smoke preset through real DVC, in a copy of the checkout: what a newcomer's `make repro` runs after the install."""
+"""The smoke preset through real DVC in a copy of the checkout: what `make repro` runs after the install."""
 
 import csv
 import json
@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-CONTRACT = {"law", "estimator", "num_points", "num_sizes", "objective", "params", "ci95", "exponents", "heldout", "inputs"}
+CONTRACT = {
+    "law",
+    "estimator",
+    "num_points",
+    "num_sizes",
+    "objective",
+    "params",
+    "ci95",
+    "exponents",
+    "heldout",
+    "inputs",
+}
 HELDOUT = {
     "num_cells",
     "num_runs",
@@ -27,7 +38,9 @@ class Checkout:
 
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
-        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True
+        )
         for name in listed.stdout.splitlines():
             if (root / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +96,9 @@ def test_plan_prices_the_grid_and_finds_it_done(checkout: Checkout) -> None:
     plan = json.loads(checkout.run("scalelab", "plan", "--json", "-"))
     assert plan["totals"]["done"] == 30
     assert plan["totals"]["wall_seconds"] == 0
-    assert {"cell", "branch", "params", "tokens", "flops", "predicted_seconds", "bytes", "state"} <= set(plan["cells"][0])
+    assert {"cell", "branch", "params", "tokens", "flops", "predicted_seconds", "bytes", "state"} <= set(
+        plan["cells"][0]
+    )
 
 
 def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: Checkout) -> None:
