@@ -23,6 +23,7 @@ TRAINING_PATH = (
     "models/ladder.py",
     "models/decoder.py",
     "sweeps/tokens.py",
+    "sweeps/onednn.py",
     "sweeps/schedule.py",
     "sweeps/validation.py",
     "sweeps/train.py",

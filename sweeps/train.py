@@ -24,6 +24,7 @@ from models.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.identity import branch_identity
+from sweeps.onednn import compile_options
 from sweeps.schedule import Fork, fork, rate_factor
 from sweeps.tokens import TokenData, load_tokens
 from sweeps.train_job import CellJob
@@ -61,7 +62,9 @@ class Loop:
         self.optimizer = torch.optim.AdamW(groups, betas=(self.training.beta1, self.training.beta2), fused=True)
         self.peak_rates = [group["lr"] for group in groups]
         self.position_ids_1T = torch.arange(self.training.sequence_length, device=self.device)[None]
-        self.loss_of = torch.compile(self.batch_loss, dynamic=False) if self.training.compile else self.batch_loss
+        self.loss_of = self.batch_loss
+        if self.training.compile:
+            self.loss_of = torch.compile(self.batch_loss, dynamic=False, options=compile_options(self.device))
         self.step = 0
         self.steps_trained = 0
 
