@@ -18,6 +18,7 @@ from sweeps import store
 from sweeps.train_job import CellJob
 
 POLL_SECONDS = 0.5
+MAX_WIDTHS = 64
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
 
 
@@ -73,7 +74,7 @@ def next_job(waiting: list[CellJob], running: list[CellJob]) -> CellJob:
 @contextlib.contextmanager
 def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes with one thread each that share the compile cache and end with this process."""
-    os.environ.update(ONE_THREAD, TORCHINDUCTOR_CACHE_DIR=str(compile_cache.resolve()))
+    os.environ.update({**ONE_THREAD, "TORCHINDUCTOR_CACHE_DIR": str(compile_cache.resolve())})
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent)
     try:
@@ -102,6 +103,8 @@ def train_in_worker(job: CellJob) -> None:
     from sweeps.train import train_cell
 
     torch.set_num_threads(1)
+    # Dynamo keeps one compiled step a width and gives up at 8 in a process.
+    torch._dynamo.config.recompile_limit = MAX_WIDTHS
     transformers.utils.logging.disable_progress_bar()
     train_cell(job)
 
@@ -118,7 +121,8 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
         outcome = {"status": "failed", "reason": reason, "loss": None, "loss_se": None, "bits_per_byte": None}
         where = {"revision": job.revision, "host": platform.node()}
         record = branch_identity(job.cell, job.recipe, steps) | outcome | where
-        store.write_json(store.branch_dir(job.runs, job.cell, record["tokens"]) / "record.json", record)
+        directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
+        store.write_json(directory / "record.json", record)
     return Failure(job.cell.name, reason, log)
 
 

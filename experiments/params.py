@@ -63,7 +63,7 @@ def load(path: Path) -> Params:
 
 def build(kind: Any, value: Any, where: str) -> Any:
     """`value` (parsed YAML) as an instance of `kind`; `where` is its dotted place, for messages."""
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return _build_dataclass(kind, value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):

@@ -18,6 +18,7 @@ import torch
 from transformers import AttentionInterface, GraniteConfig, GraniteForCausalLM
 
 from models.ladder import MIN_HEAD_WIDTH, MIN_LAYERS, Shape
+from models.tokenizer import BOS_ID, EOS_ID, PAD_ID
 
 BASE_WIDTH = 64
 BASE_LAYERS = MIN_LAYERS
@@ -25,13 +26,8 @@ EMBEDDING_STD = 1.0
 TRAINING_ATTENTION = "causal_training"
 
 
-def build(
-    shape: Shape, vocab_size: int, sequence_length: int, seed: int, special_ids: dict[str, int]
-) -> GraniteForCausalLM:
-    """A freshly initialised model in fp32 on the CPU; the same arguments give the same weights, bit for bit.
-
-    special_ids: bos_token_id, eos_token_id and pad_token_id of the tokenizer the checkpoint will be saved with.
-    """
+def build(shape: Shape, vocab_size: int, sequence_length: int, seed: int) -> GraniteForCausalLM:
+    """A freshly initialised model in fp32 on the CPU; the same arguments give the same weights, bit for bit."""
     config = GraniteConfig(
         vocab_size=vocab_size,
         hidden_size=shape.width,
@@ -42,7 +38,9 @@ def build(
         logits_scaling=shape.width / BASE_WIDTH,
         attention_multiplier=math.sqrt(MIN_HEAD_WIDTH) / shape.head_width,
         residual_multiplier=math.sqrt(BASE_LAYERS / shape.num_layers),
-        **special_ids,
+        bos_token_id=BOS_ID,
+        eos_token_id=EOS_ID,
+        pad_token_id=PAD_ID,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -103,7 +103,7 @@ def is_settled(state: State) -> bool:
 
 def read_records(runs: Path, suite: str) -> list[dict[str, Any]]:
     """Every record of the suite, by cell and tokens, of branches in the grid and of others."""
-    found = [read_record(path.parent) for path in sorted((runs / suite).glob("*/*/record.json"))]
+    found = [read_record(path.parent) for path in sorted((runs / suite).glob("*/t[0-9]*/record.json"))]
     return sorted((r for r in found if r is not None), key=lambda r: (r["cell"], r["tokens"]))
 
 

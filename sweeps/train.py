@@ -20,7 +20,6 @@ import transformers
 
 from models import checkpoint, decoder
 from models.ladder import Shape
-from models.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.identity import branch_identity
@@ -49,13 +48,8 @@ class Loop:
         self.batches = data.windows(
             self.training.sequence_length, self.training.batch_rows, cell.seed, recipe.unique_tokens
         )
-        self.model = decoder.build(
-            Shape(cell.width),
-            recipe.vocab_size,
-            self.training.sequence_length,
-            cell.seed,
-            {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID},
-        ).to(self.device)
+        self.model = decoder.build(Shape(cell.width), recipe.vocab_size, self.training.sequence_length, cell.seed)
+        torch.nn.Module.to(self.model, self.device)
         self.model.set_attn_implementation(decoder.TRAINING_ATTENTION)
         self.parameters = list(self.model.parameters())
         groups = decoder.parameter_groups(self.model, self.training.learning_rate, self.training.weight_decay)
@@ -64,7 +58,9 @@ class Loop:
         self.position_ids_1T = torch.arange(self.training.sequence_length, device=self.device)[None]
         self.loss_of = self.batch_loss
         if self.training.compile:
-            self.loss_of = torch.compile(self.batch_loss, dynamic=False, options=compile_options(self.device))
+            self.loss_of = torch.compile(
+                self.batch_loss, dynamic=False, fullgraph=True, options=compile_options(self.device)
+            )
         self.step = 0
         self.steps_trained = 0
 

@@ -57,8 +57,7 @@ def test_lm_eval_agrees_where_tokens_are_longer_than_bytes(token_store: Path, tm
     corpus = CorpusParams(source="files", paths=(f"{token_store.parent}/text/*.txt",), validation_share=0.25)
     build_corpus(corpus, 400, ValidationParams(documents=5, document_bytes=700), tmp_path / "tokens")
     data = load_tokens(tmp_path / "tokens")
-    special_ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    model = decoder.build(Shape(16), 400, LENGTH, 0, special_ids)
+    model = decoder.build(Shape(16), 400, LENGTH, 0)
     with torch.no_grad():  # Fresh, the head would guess uniformly, whatever it is shown.
         model.lm_head.weight.copy_(torch.randn(400, 16, generator=torch.Generator().manual_seed(0)))
     checkpoint.save(model, data.tokenizer_path, tmp_path / "checkpoint")

@@ -148,7 +148,7 @@ def test_own_text_as_the_readme_says(checkout: Checkout, root: Path) -> None:
     (checkout.path / "more" / "code.jsonl").write_text("\n".join(lines) + "\n")
     params = yaml.safe_load((checkout.path / "params.yaml").read_text())
     params |= yaml.safe_load(snippet[1])
-    params["validation"] = {"documents": 2, "document_bytes": 512}
+    params["validation"] = {"documents": 1, "document_bytes": 512}
     (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
     said = checkout.run("scalelab", "corpus")
     assert "training tokens" in said

@@ -75,6 +75,7 @@ def test_child_holds_curves_params_tags_datasets_and_records(writer, tracking_ur
         "false",
         "done",
     )
+    assert child.inputs is not None
     digests = {d.dataset.name: d.dataset.digest for d in child.inputs.dataset_inputs}
     assert digests == {"corpus-training": ("data" * 9), "corpus-validation": ("validation" * 6)[:36]}
     client = MlflowClient(tracking_uri)

@@ -10,12 +10,11 @@ from transformers import GraniteForCausalLM
 from models import decoder
 from models.ladder import Shape
 
-SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
 VOCAB, LENGTH = 260, 64
 
 
 def build(width: int, seed: int = 0) -> GraniteForCausalLM:
-    return decoder.build(Shape(width), VOCAB, LENGTH, seed, SPECIAL_IDS)
+    return decoder.build(Shape(width), VOCAB, LENGTH, seed)
 
 
 def tokens(rows: int = 4, seed: int = 0) -> torch.Tensor:

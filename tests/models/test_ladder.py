@@ -15,7 +15,7 @@ WIDTHS = (16, 32, 48, 96, 128, 160, 256, 320, 512)
 
 
 def build(width: int) -> GraniteForCausalLM:
-    return decoder.build(Shape(width), VOCAB, LENGTH, 0, {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2})
+    return decoder.build(Shape(width), VOCAB, LENGTH, 0)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
