@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.bench.cli import app as bench
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(bench, name="bench")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]

@@ -1,0 +1,1 @@
+"""Benchmarks: measured against peers, interleaved, with intervals."""

@@ -1,0 +1,178 @@
+"""`scalelab bench rates`: does one learning rate serve every width?"""
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.launch import run_cells, worker_pool
+from experiments.project import COMPILE_CACHE, DATA, Project, git_revision
+from experiments.sweep import relative_cost, sweep_progress
+from sweeps import store
+from sweeps.grid import Cell
+from sweeps.train_job import CellJob
+
+SUITE = "law"
+# The quadratic is fitted to this many rates around the best one.
+FIT_POINTS = 5
+
+
+@dataclass(frozen=True)
+class RatesBench:
+    """What is measured; under ten minutes on two cores. Rates are the suite's own times powers of `rate_step`."""
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    seeds: tuple[int, ...] = (0, 1)
+    tokens: int = 524_288
+    rate_step: float = math.sqrt(2)
+    rates_each_side: int = 4
+    coordinate_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    coordinate_steps: int = 10
+
+    def rates(self, centre: float) -> list[float]:
+        """Rates around the centre, ascending."""
+        return [centre * self.rate_step**power for power in range(-self.rates_each_side, self.rates_each_side + 1)]
+
+
+def describe(bench: RatesBench, project: Project) -> str:
+    """One paragraph: what would run."""
+    rates = bench.rates(project.suite(SUITE).training.learning_rate)
+    runs = len(rates) * len(bench.widths) * len(bench.seeds)
+    return (
+        f"{runs} runs of {bench.tokens:,} tokens at the {SUITE} suite's settings: widths "
+        f"{', '.join(map(str, bench.widths))}, seeds {', '.join(map(str, bench.seeds))}, rates {rates[0]:.2g} to "
+        f"{rates[-1]:.2g} in steps of {bench.rate_step:.3g}; then activations over {bench.coordinate_steps} steps at "
+        f"widths {', '.join(map(str, bench.coordinate_widths))}, muP and standard parametrisation"
+    )
+
+
+def run(bench: RatesBench, project: Project, progress: Console) -> dict[str, Any]:
+    """The table of `--json`."""
+    recipe = project.recipe(SUITE)
+    rates = bench.rates(recipe.training.learning_rate)
+    progress.print(describe(bench, project))
+    losses = measure_losses(bench, rates, recipe, project.params.executor.workers)
+    rows = [width_row(width, rates, {seed: losses[width, seed] for seed in bench.seeds}) for width in bench.widths]
+    progress.print("coordinate check")
+    return {
+        "schema_version": 1,
+        "rates": rates,
+        "tokens": bench.tokens,
+        "widths": rows,
+        "within_factor": spread([row["best_rate"] for row in rows]),
+        "grid_within_factor": spread([row["grid_best"] for row in rows]),
+        "coordinates": measure_coordinates(bench, recipe, project.params.executor.workers),
+        "revision": git_revision(),
+    }
+
+
+def measure_losses(
+    bench: RatesBench, rates: list[float], recipe: store.Recipe, workers: int
+) -> dict[tuple[int, int], list[float | None]]:
+    """Validation loss by (width, seed), one a rate; None where the run diverged."""
+    steps = bench.tokens // recipe.training.batch_tokens
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = [
+            CellJob(
+                Cell(f"rate{index}", "decoder", width, seed, (steps,)),
+                replace(recipe, training=replace(recipe.training, learning_rate=rate)),
+                DATA.resolve(),
+                Path(scratch),
+                git_revision(),
+            )
+            for index, rate in enumerate(rates)
+            for width in bench.widths
+            for seed in bench.seeds
+        ]
+        with sweep_progress(jobs, workers) as progress:
+            failures = run_cells(jobs, workers, COMPILE_CACHE, relative_cost, progress.tick)
+        if failures:
+            raise RuntimeError(f"{failures[0].cell} failed: {failures[0].reason}")
+        found: dict[tuple[int, int], list[float | None]] = {}
+        for job in jobs:
+            record = store.read_record(store.branch_dir(job.runs, job.cell, steps * recipe.training.batch_tokens))
+            assert record is not None
+            found.setdefault((job.cell.width, job.cell.seed), []).append(record["loss"])
+        return found
+
+
+def width_row(width: int, rates: list[float], losses: dict[int, list[float | None]]) -> dict[str, Any]:
+    """The best rate of a width: of the mean over seeds, of each seed, and of the grid as it is."""
+    mean = [None if None in column else sum(column) / len(column) for column in zip(*losses.values(), strict=True)]
+    return {
+        "width": width,
+        "best_rate": best_rate(rates, mean),
+        "grid_best": grid_best(rates, mean),
+        "best_rate_by_seed": {str(seed): best_rate(rates, of_seed) for seed, of_seed in losses.items()},
+        "losses": {str(seed): of_seed for seed, of_seed in losses.items()},
+        "mean_losses": mean,
+    }
+
+
+def grid_best(rates: list[float], losses: list[float | None]) -> float:
+    """The rate of the lowest loss; raises RuntimeError where every run diverged."""
+    kept = [(loss, rate) for rate, loss in zip(rates, losses, strict=True) if loss is not None]
+    if not kept:
+        raise RuntimeError("every rate diverged")
+    return min(kept)[1]
+
+
+def best_rate(rates: list[float], losses: list[float | None]) -> float:
+    """Where a parabola in log(rate) through the points around the best has its minimum, held within those points."""
+    import numpy as np
+
+    kept = [(math.log(rate), loss) for rate, loss in zip(rates, losses, strict=True) if loss is not None]
+    centre = [x for x, _ in kept].index(math.log(grid_best(rates, losses)))
+    first = max(0, min(centre - FIT_POINTS // 2, len(kept) - FIT_POINTS))
+    x, y = (np.array(axis) for axis in zip(*kept[first : first + FIT_POINTS], strict=True))
+    if len(x) < 3:
+        return grid_best(rates, losses)
+    curvature, slope, _ = np.polyfit(x - x.mean(), y, 2)
+    if curvature <= 0:
+        return grid_best(rates, losses)
+    return math.exp(float(np.clip(x.mean() - slope / (2 * curvature), x.min(), x.max())))
+
+
+def spread(rates: list[float]) -> float:
+    """The largest over the smallest."""
+    return max(rates) / min(rates)
+
+
+def measure_coordinates(bench: RatesBench, recipe: store.Recipe, workers: int) -> dict[str, Any]:
+    """Activations by parametrisation, site and width, one a step, and their slopes over widths at the last step."""
+    from experiments.bench.coordinates import PARAMETRISATIONS, activations, slopes
+
+    widths = sorted(bench.coordinate_widths)
+    with worker_pool(workers, COMPILE_CACHE) as pool:
+        tasks = {
+            (kind, width): pool.submit(activations, kind, width, recipe, DATA.resolve(), bench.coordinate_steps)
+            for width in reversed(widths)
+            for kind in PARAMETRISATIONS
+        }
+        found = {key: task.result() for key, task in tasks.items()}
+    result: dict[str, Any] = {"widths": widths, "steps": bench.coordinate_steps}
+    for kind in PARAMETRISATIONS:
+        by_width = [found[kind, width] for width in widths]
+        sites = {site: [[float(f"{a:.5g}") for a in one[site]] for one in by_width] for site in by_width[0]}
+        result[kind] = {"activations": sites, "slopes": slopes(widths, by_width)}
+    return result
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """The result as two tables and a line."""
+    table = Table("width", "best rate", "of the grid", "by seed", "lowest loss")
+    for row in result["widths"]:
+        by_seed = ", ".join(f"{rate:.3g}" for rate in row["best_rate_by_seed"].values())
+        lowest = min(loss for loss in row["mean_losses"] if loss is not None)
+        table.add_row(str(row["width"]), f"{row['best_rate']:.3g}", f"{row['grid_best']:.3g}", by_seed, f"{lowest:.3f}")
+    console.print(table)
+    console.print(f"best rates lie within a factor of {result['within_factor']:.2f}")
+    coordinates = result["coordinates"]
+    sites = Table("site", "muP", "standard", title="slope of log(activation) against log(width)")
+    for site, slope in coordinates["mup"]["slopes"].items():
+        sites.add_row(site, f"{slope:+.2f}", f"{coordinates['standard']['slopes'][site]:+.2f}")
+    console.print(sites)
