@@ -76,7 +76,7 @@ def fit_hoffmann(observations: Observations, delta: float, starts: int, seed: in
     theta_PK, objective_P = minimise(observations, theta_PK, delta)
     best = int(np.argmin(objective_P))
     theta_1K, objective_1 = minimise(observations, theta_PK[best : best + 1], delta, tolerance=1e-15)
-    agreeing = int((objective_P <= objective_1[0] * (1 + AGREEMENT) + 1e-15).sum())
+    agreeing = int((objective_P <= objective_P[best] * (1 + AGREEMENT) + 1e-15).sum())
     return Solution(Hoffmann.from_theta(theta_1K[0]), float(objective_1[0]), starts, agreeing)
 
 

@@ -24,6 +24,7 @@ def read_points(path: Path | str) -> pd.DataFrame:
         points = pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"points: {path} is not a CSV table ({error}); write one row a run under a header") from error
+    points = complete(points)
     missing = [name for name in REQUIRED if name not in points]
     if missing:
         raise ValueError(f"points: {path} lacks the column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
@@ -36,6 +37,19 @@ def read_points(path: Path | str) -> pd.DataFrame:
     return done
 
 
+def complete(points: pd.DataFrame) -> pd.DataFrame:
+    """A table of independent runs from elsewhere needs params, tokens and loss; the rest follows.
+
+    FLOPs are 6ND, a size is a parameter count, every row is its own cell and every run is done.
+    """
+    if not {"params", "tokens", "loss"} <= set(points) or "cell" in points:
+        return points
+    params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
+    cells = [f"run-{row}" for row in points.index]
+    derived = {"size": params, "cell": cells, "status": "done", "flops": 6 * params * tokens}
+    return points.assign(**{name: value for name, value in derived.items() if name not in points})
+
+
 def validate_points(points: pd.DataFrame) -> pd.DataFrame:
     """Return the table ordered by size, cell and tokens, or raise ValueError for numbers no law can be fitted to."""
     for name in POSITIVE:
@@ -44,7 +58,7 @@ def validate_points(points: pd.DataFrame) -> pd.DataFrame:
         if bad.size:
             value = points[name].iloc[bad[0]]
             raise ValueError(
-                f"points: {name} is {value!r} in row {points.index[bad[0]]} ({bad.size} such rows); "
+                f"points: {name} is {value} in row {points.index[bad[0]]} ({bad.size} such rows); "
                 "give a finite number above zero or drop the row"
             )
     sizes_of_cell = points.groupby("cell")["size"].nunique()

@@ -24,6 +24,9 @@ def main() -> None:
     except ValueError as error:
         print(f"scalelab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("scalelab: stopped; what is finished is kept, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 @app.callback()
@@ -92,14 +95,20 @@ def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
 
 @app.command()
 def fit(
-    points: Annotated[Path | None, typer.Argument(help="A table of runs; without it the law suite's own.")] = None,
+    points: Annotated[
+        Path | None,
+        typer.Argument(help="CSV with params, tokens, loss; without it the law suite's own."),
+    ] = None,
     json_out: Json = None,
 ) -> None:
     """Fit Hoffmann's law to runs, with intervals and a check on held-out cells."""
-    from experiments.law import fit_points, print_law
+    from experiments.law import LAW, fit_points, print_law
 
-    law = fit_points(points, json_out)
-    print_law(law)
+    law = fit_points(points)
+    if json_out is not None or points is None:
+        write_result(law, json_out or LAW)
+    if str(json_out) != "-":
+        print_law(law)
 
 
 @app.command()

@@ -19,6 +19,8 @@ from sweeps.train_job import CellJob
 
 POLL_SECONDS = 0.5
 MAX_WIDTHS = 64
+# A bar for every checkpoint would drown the sweep's own.
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
 
 
@@ -74,7 +76,7 @@ def next_job(waiting: list[CellJob], running: list[CellJob]) -> CellJob:
 @contextlib.contextmanager
 def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes with one thread each that share the compile cache and end with this process."""
-    os.environ.update({**ONE_THREAD, "TORCHINDUCTOR_CACHE_DIR": str(compile_cache.resolve())})
+    os.environ.update({**ONE_THREAD, **QUIET, "TORCHINDUCTOR_CACHE_DIR": str(compile_cache.resolve())})
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent)
     try:
@@ -98,14 +100,12 @@ def _end_with_parent() -> None:
 def train_in_worker(job: CellJob) -> None:
     """What a worker does with a job: one cell, one thread."""
     import torch
-    import transformers
 
     from sweeps.train import train_cell
 
     torch.set_num_threads(1)
     # Dynamo keeps one compiled step a width and gives up at 8 in a process.
     torch._dynamo.config.recompile_limit = MAX_WIDTHS
-    transformers.utils.logging.disable_progress_bar()
     train_cell(job)
 
 

@@ -1,6 +1,5 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sweeps import store
 
 SUITE = "law"
 POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
+NOT_IDENTIFIED = "E is not identified: these runs do not say where the loss ends; train longer before extrapolating"
 COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
     "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
@@ -40,27 +40,23 @@ def collect_points(project: Project) -> list[dict[str, Any]]:
     return rows
 
 
-def fit_points(points: Path | None, out: Path | None) -> dict[str, Any]:
+def fit_points(points: Path | None) -> dict[str, Any]:
     """Fits a table of runs, or the project's own sweep, whose table it writes first; returns what law.json says."""
     import pandas as pd
 
     from analysis.params import FitParams
-    from analysis.points import read_points
+    from analysis.points import file_digest, read_points
     from analysis.scaling import fit_law
 
     if points is None:
         project = Project.here()
         fit_params = project.params.fit
-        points, out = POINTS, out or LAW
+        points = POINTS
         RESULTS.mkdir(exist_ok=True)
         pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(points, index=False)
     else:
         fit_params = Project.here().params.fit if PARAMS.exists() else FitParams()
-    digest = hashlib.sha256(points.read_bytes()).hexdigest()
-    law = fit_law(read_points(points), fit_params, {points.name: digest})
-    if out is not None:
-        store.write_json(out, law)
-    return law
+    return fit_law(read_points(points), fit_params, {points.name: file_digest(points)})
 
 
 def print_law(law: dict[str, Any]) -> None:
@@ -76,9 +72,7 @@ def print_law(law: dict[str, Any]) -> None:
     console.print(f"L = E + A/N^alpha + B/D^beta over {law['num_points']} runs of {law['num_sizes']} sizes")
     console.print(table)
     if law["unidentified"]:
-        console.print(
-            "E is not identified: these runs do not say where the loss ends; train longer before extrapolating"
-        )
+        console.print(NOT_IDENTIFIED)
     console.print(heldout_sentence(law))
 
 

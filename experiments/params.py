@@ -55,7 +55,7 @@ def load(path: Path) -> Params:
     try:
         tree = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ValueError(f"{path} is not there: run from a scalelab checkout, or `scalelab use laptop`") from None
+        raise ValueError(f"{path} is not there: run at the root of a scalelab checkout") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     return build(Params, tree, "")

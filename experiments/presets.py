@@ -7,6 +7,7 @@ from experiments.params import load
 from experiments.project import PARAMS
 
 PRESETS = Path(__file__).parent / "presets"
+PIPELINE = Path("dvc.yaml")
 
 
 def put_in_place(name: str) -> str:
@@ -17,6 +18,8 @@ def put_in_place(name: str) -> str:
     known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if name not in known:
         raise ValueError(f"preset {name!r} is not known: choose one of {', '.join(known)}")
+    if not PIPELINE.exists():
+        raise ValueError(f"{PIPELINE} is not in {Path.cwd()}: run `scalelab use` at the root of a checkout")
     chosen = PRESETS / f"{name}.yaml"
     load(chosen)
     kept = ""

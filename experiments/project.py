@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.params import Params, load
 from sweeps import store
+from sweeps.corpus.params import built_from
 from sweeps.grid import Cell, Suite, cells
 from sweeps.train_job import CellJob
 
@@ -59,10 +60,8 @@ class Project:
         manifest, vocab_size = self.manifest, self.params.tokenizer.vocab_size
         if manifest is None:
             raise ValueError(f"{DATA} holds no corpus: run `dvc repro corpus`")
-        if manifest["vocab_size"] != vocab_size:
-            raise ValueError(
-                f"tokenizer.vocab_size is {vocab_size}, {DATA} has {manifest['vocab_size']}: run `dvc repro corpus`"
-            )
+        if manifest.get("params") != built_from(self.params.corpus, vocab_size, self.params.validation):
+            raise ValueError(f"{DATA} was built from other settings than {PARAMS} has now: run `dvc repro corpus`")
         suite = self.suite(name)
         self._check_tokens(name, suite, manifest["train"]["tokens"])
         return store.Recipe(

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.law import LAW, REPORT, heldout_sentence
+from experiments.law import LAW, NOT_IDENTIFIED, REPORT, heldout_sentence
 from experiments.project import Project
 from sweeps import store
 
@@ -13,10 +13,7 @@ from sweeps import store
 def read_status() -> dict[str, Any]:
     """Branch counts by suite and state; the law and the report if they are there."""
     project = Project.here()
-    suites = {
-        name: dict(Counter(job.state(steps) for job in project.jobs(name) for steps in job.cell.steps))
-        for name in project.params.suites
-    }
+    suites = {name: count_states(project, name) for name in project.params.suites}
     failures = {
         f"{record['suite']}/{record['cell']}": record["reason"]
         for name in suites
@@ -27,16 +24,27 @@ def read_status() -> dict[str, Any]:
     return {
         "suites": suites,
         "failures": failures,
-        "law": law and {key: law[key] for key in ("params", "exponents", "heldout")},
+        "law": law and {key: law[key] for key in ("params", "exponents", "unidentified", "heldout", "num_points")},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
+
+
+def count_states(project: Project, suite: str) -> dict[str, Any]:
+    """Branches of a suite by state, or why they cannot be told."""
+    try:
+        jobs = project.jobs(suite)
+    except ValueError as error:
+        return {"unknown": str(error)}
+    return dict(Counter(job.state(steps) for job in jobs for steps in job.cell.steps))
 
 
 def print_status(status: dict[str, Any]) -> None:
     """The same on the screen."""
     console = Console(soft_wrap=True, highlight=False)
     for name, states in status["suites"].items():
-        console.print(f"{name}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+        console.print(f"{name}: " + (states.get("unknown") or ", ".join(f"{n} {state}" for state, n in states.items())))
+        if status["law"] and status["law"]["num_points"] != states.get("done"):
+            console.print("the law below is of other runs than params.yaml asks for: dvc repro")
     for cell, reason in status["failures"].items():
         console.print(f"failed: {cell}: {reason}")
     if status["law"]:
@@ -45,6 +53,8 @@ def print_status(status: dict[str, Any]) -> None:
             f"L = {p['E']:.4g} + {p['A']:.4g}/N^{p['alpha']:.3f} + {p['B']:.4g}/D^{p['beta']:.3f}  "
             "(nats a token; N non-embedding parameters, D tokens)"
         )
+        if status["law"]["unidentified"]:
+            console.print(NOT_IDENTIFIED)
         console.print(heldout_sentence(status["law"]))
     if status["report"]:
         console.print(f"report: {status['report']}")

@@ -96,6 +96,7 @@ class Workplace:
         (path / "data").mkdir(parents=True)
         (path / "data" / "corpus").symlink_to(token_store)
         self.tree = copy.deepcopy(TINY_PARAMS)
+        self.tree["corpus"]["paths"] = [f"{token_store.parent}/text/*.txt"]
         self.write()
 
     def write(self) -> None:

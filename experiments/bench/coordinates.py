@@ -12,7 +12,6 @@ from transformers import GraniteConfig, GraniteForCausalLM
 
 from models import decoder
 from models.ladder import MIN_LAYERS, Shape
-from models.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from sweeps import store
 from sweeps.tokens import load_tokens
 
@@ -30,8 +29,7 @@ def model_and_groups(
     weights (std .02 everywhere) and one rate.
     """
     training, shape = recipe.training, Shape(width)
-    special_ids = {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID}
-    model = decoder.build(shape, recipe.vocab_size, training.sequence_length, 0, special_ids)
+    model = decoder.build(shape, recipe.vocab_size, training.sequence_length, 0)
     if parametrisation == "mup":
         return model, decoder.parameter_groups(model, training.learning_rate, training.weight_decay)
     ours = model.config.to_dict() | {
@@ -70,8 +68,8 @@ def activations(
 
     watch("embedding", model.model.embed_tokens)
     for index, layer in enumerate(model.model.layers[:MIN_LAYERS]):
-        watch(f"attention.{index}", layer.self_attn)
-        watch(f"mlp.{index}", layer.mlp)
+        watch(f"attention.{index}", layer.get_submodule("self_attn"))
+        watch(f"mlp.{index}", layer.get_submodule("mlp"))
         watch(f"layer.{index}", layer)
     for step in range(steps + 1):
         inputs_BT, targets_BT = map(torch.from_numpy, batches.batch(step))

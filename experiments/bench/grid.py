@@ -59,7 +59,7 @@ def measure_grid(project: Project, grid: SmallGrid) -> dict[str, Any]:
     Every point is evaluated and written as a checkpoint on both sides; `max_loss_difference` is the largest relative
     difference between the two validation losses of a point.
     """
-    workers = project.params.executor.workers
+    workers, batch_tokens = project.params.executor.workers, grid.recipe.training.batch_tokens
     with tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
         jobs = [CellJob(cell, grid.recipe, DATA.resolve(), Path(scratch), git_revision()) for cell in grid.cells]
@@ -67,10 +67,7 @@ def measure_grid(project: Project, grid: SmallGrid) -> dict[str, Any]:
         ours_seconds = time.perf_counter() - began
         if failures:
             raise RuntimeError(f"{failures[0].cell} of the grid failed: {failures[0].reason}")
-        ours = [
-            (store.read_record(store.branch_dir(Path(scratch), cell, steps * grid.recipe.training.batch_tokens)) or {})
-            .get("loss") for cell, steps in grid.points
-        ]  # fmt: skip
+        ours = [_loss(store.branch_dir(Path(scratch), cell, steps * batch_tokens)) for cell, steps in grid.points]
         began = time.perf_counter()
         with worker_pool(workers, Path(scratch) / "cache") as pool:
             out = Path(scratch) / "trainer"
@@ -94,9 +91,18 @@ def measure_grid(project: Project, grid: SmallGrid) -> dict[str, Any]:
     }
 
 
+def _loss(branch: Path) -> float:
+    record = store.read_record(branch)
+    assert record is not None
+    if record["loss"] is None:
+        raise RuntimeError(f"{record['cell']} of the grid diverged: {record['reason']}")
+    return record["loss"]
+
+
 def train_point(cell: Cell, steps: int, recipe: store.Recipe, data: Path, out: Path) -> float:
     """One independent run with its own schedule, evaluated and saved; its validation loss."""
     import torch
+    from transformers import PreTrainedModel
 
     from experiments.bench.sides import hugging_face_trainer
     from models import checkpoint
@@ -108,9 +114,10 @@ def train_point(cell: Cell, steps: int, recipe: store.Recipe, data: Path, out: P
     run = fork(steps, training.cooldown_share, training.warmup_steps)
     trainer = hugging_face_trainer(cell, recipe, tokens, run, False, [], out)
     trainer.train()
+    model = trainer.model
+    assert isinstance(model, PreTrainedModel)
+    model.eval()
     windows = rolling_windows(tokens.validation, training.sequence_length)
-    text_bytes = tokens.manifest["validation"]["bytes"]
-    trainer.model.eval()
-    measured = validation_loss(trainer.model, windows, text_bytes, torch.device("cpu"))
-    checkpoint.save(trainer.model, tokens.tokenizer_path, out / f"{cell.name}-{steps}")
+    measured = validation_loss(model, windows, tokens.manifest["validation"]["bytes"], torch.device("cpu"))
+    checkpoint.save(model, tokens.tokenizer_path, out / f"{cell.name}-{steps}")
     return measured.loss

@@ -2,7 +2,7 @@
 
 Each side is a function that trains in a process of its own and asks its `Turns` after every step whether to go on; the
 parent gives the turns round by round, so that a slow minute of the machine falls on every side alike. What counts is
-the ratio within a round.
+the ratio within a round, over several launches of all sides.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from experiments.launch import ONE_THREAD
 from experiments.project import COMPILE_CACHE
 
 CALIBRATION_STEPS = 20
-RESAMPLES = 10_000
+RESAMPLES = 2_000
 
 
 class Turns:
@@ -58,7 +58,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Rounds:
+class Launch:
     """Seconds of every side in every round of `steps` steps, and what each reported when it was warm."""
 
     steps: int
@@ -66,8 +66,8 @@ class Rounds:
     reports: dict[str, dict[str, Any]]
 
 
-def take_turns(sides: list[Side], num_rounds: int, round_seconds: float) -> Rounds:
-    """Runs the sides round by round, in an order that is reversed every other round.
+def take_turns(sides: list[Side], num_rounds: int, round_seconds: float) -> Launch:
+    """Starts the sides afresh and runs them round by round, in an order that is reversed every other round.
 
     Every side takes as many steps a round as the slowest does in about `round_seconds`. Raises RuntimeError where a
     side ends early; its traceback is on standard error.
@@ -83,12 +83,12 @@ def take_turns(sides: list[Side], num_rounds: int, round_seconds: float) -> Roun
                 seconds[name].append(_turn(name, pipes[name], steps))
         for pipe in pipes.values():
             pipe.send(0)
-    return Rounds(steps, seconds, reports)
+    return Launch(steps, seconds, reports)
 
 
 @contextlib.contextmanager
 def _worker(side: Side) -> Iterator[Connection]:
-    os.environ.update(ONE_THREAD, TORCHINDUCTOR_CACHE_DIR=str(COMPILE_CACHE.resolve()))
+    os.environ.update(**ONE_THREAD, TORCHINDUCTOR_CACHE_DIR=str(COMPILE_CACHE.resolve()))
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=_run, args=(side, there), daemon=True)
@@ -121,9 +121,17 @@ def _receive(name: str, pipe: Connection) -> Any:
         raise RuntimeError(f"{name} ended early: its traceback is above") from None
 
 
-def paired_ratio(slow: list[float], fast: list[float]) -> tuple[float, tuple[float, float]]:
-    """Median over rounds of slow / fast and its 95% interval, by a bootstrap over rounds with a fixed seed."""
-    ratios = np.array(slow) / np.array(fast)
-    picks = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.quantile(np.median(ratios[picks], axis=1), [0.025, 0.975])
-    return float(np.median(ratios)), (float(low), float(high))
+def paired_ratio(launches: list[Launch], slow: str, fast: str) -> tuple[float, tuple[float, float]]:
+    """Median over all rounds of slow / fast and its 95% interval, by a bootstrap with a fixed seed.
+
+    Launches are resampled, then rounds within each: where memory happens to lie makes two launches of the same code
+    differ by more than two rounds do.
+    """
+    ratios = [np.array(one.seconds[slow]) / np.array(one.seconds[fast]) for one in launches]
+    generator = np.random.default_rng(0)
+    medians = [
+        np.median(np.concatenate([generator.choice(ratios[pick], len(ratios[pick])) for pick in picks]))
+        for picks in generator.integers(len(ratios), size=(RESAMPLES, len(ratios)))
+    ]
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(np.median(np.concatenate(ratios))), (float(low), float(high))

@@ -60,7 +60,7 @@ def hugging_face_trainer(
     Model, initial weights, batches, optimiser and schedule are ours. `run` is where the run cools down and ends, None
     for one that others end. same_settings: precision and torch.compile as ours too.
     """
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     training = recipe.training
     steps = run.end if run else ENDLESS_STEPS
@@ -88,13 +88,10 @@ def hugging_face_trainer(
         torch_compile=same_settings and training.compile,
         bf16=same_settings and training.precision == "bfloat16",
     )
-    return Trainer(
-        model,
-        arguments,
-        train_dataset=Rows(batches, steps),
-        callbacks=callbacks,
-        optimizers=(optimizer, schedule),
-    )
+    rows, ours = Rows(batches, steps), (optimizer, schedule)
+    trainer = Trainer(model, arguments, train_dataset=rows, callbacks=callbacks, optimizers=ours)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def train_ours(turns: Turns, cell: Cell, recipe: store.Recipe, data: Path) -> None:

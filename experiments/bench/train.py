@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.bench.grid import NUM_SIZES, measure_grid, shrink
-from experiments.bench.pairs import Rounds, Side, paired_ratio, take_turns
+from experiments.bench.pairs import Launch, Side, paired_ratio, take_turns
 from experiments.launch import worker_pool
 from experiments.project import COMPILE_CACHE, DATA, Project, git_revision
 from models.ladder import Shape
@@ -24,12 +24,13 @@ LOSS_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class TrainBench:
-    """What is measured; about ten minutes on two cores."""
+    """What is measured; about twelve minutes on two cores."""
 
     widths: tuple[int, ...] = (32, 64, 128)
-    rounds: int = 11
-    round_seconds: float = 1.5
-    grid_flops: float = 1.6e13
+    launches: int = 4
+    rounds: int = 4
+    round_seconds: float = 0.8
+    grid_flops: float = 2e13
 
 
 def describe(bench: TrainBench, project: Project) -> str:
@@ -38,7 +39,7 @@ def describe(bench: TrainBench, project: Project) -> str:
     return (
         f"widths {', '.join(map(str, bench.widths))} at the {SUITE} suite's settings ({training.batch_tokens} tokens a "
         f"step, {training.precision}, compile {training.compile}): our loop, the Trainer at its defaults, the Trainer "
-        f"with our settings and our loop again, {bench.rounds} interleaved rounds of {bench.round_seconds:g} s; then "
+        f"with our settings and our loop again, {bench.launches} launches of {bench.rounds} interleaved rounds; then "
         f"{NUM_SIZES} sizes of the suite, scaled to {bench.grid_flops:.2g} FLOPs, with trunks and with independent "
         f"Trainer runs on {project.params.executor.workers} processes"
     )
@@ -52,7 +53,7 @@ def run(bench: TrainBench, project: Project, progress: Console) -> dict[str, Any
     peak = machine_peak()
     rows = []
     for width in bench.widths:
-        progress.print(f"width {width}: four processes, warm-up and {bench.rounds} rounds")
+        progress.print(f"width {width}: {bench.launches} launches of four processes, {bench.rounds} rounds each")
         rows.append(measure_width(bench, Cell(SUITE, "decoder", width, 0, ()), recipe))
     grid = shrink(project.cells(SUITE), recipe, bench.grid_flops)
     progress.print(
@@ -75,43 +76,42 @@ def measure_width(bench: TrainBench, cell: Cell, recipe: store.Recipe) -> dict[s
     from experiments.bench.sides import train_ours, train_theirs
 
     data = DATA.resolve()
-    rounds = take_turns(
-        [
-            Side(OURS, train_ours, (cell, recipe, data)),
-            Side(DEFAULTS, train_theirs, (cell, recipe, data, False)),
-            Side(SAME_SETTINGS, train_theirs, (cell, recipe, data, True)),
-            Side(CONTROL, train_ours, (cell, recipe, data)),
-        ],
-        bench.rounds,
-        bench.round_seconds,
-    )
-    return width_row(cell.width, rounds, recipe.training.batch_tokens)
+    sides = [
+        Side(OURS, train_ours, (cell, recipe, data)),
+        Side(DEFAULTS, train_theirs, (cell, recipe, data, False)),
+        Side(SAME_SETTINGS, train_theirs, (cell, recipe, data, True)),
+        Side(CONTROL, train_ours, (cell, recipe, data)),
+    ]
+    launches = [take_turns(sides, bench.rounds, bench.round_seconds) for _ in range(bench.launches)]
+    return width_row(cell.width, launches, recipe.training.batch_tokens)
 
 
-def width_row(width: int, rounds: Rounds, batch_tokens: int) -> dict[str, Any]:
-    """The row of `widths`: rates in tokens a second (medians), raw samples beside them."""
+def width_row(width: int, launches: list[Launch], batch_tokens: int) -> dict[str, Any]:
+    """The row of `widths`: rates in tokens a second (medians), raw samples by launch beside them."""
     import numpy as np
 
-    rates = {name: [rounds.steps * batch_tokens / s for s in seconds] for name, seconds in rounds.seconds.items()}
-    median = {name: float(np.median(samples)) for name, samples in rates.items()}
-    losses = {name: report["losses"] for name, report in rounds.reports.items()}
-    difference = max(abs(a - b) for name in losses for a, b in zip(losses[name], losses[OURS], strict=True))
+    names = list(launches[0].seconds)
+    rates = {name: [[one.steps * batch_tokens / s for s in one.seconds[name]] for one in launches] for name in names}
+    median = {name: float(np.median(np.concatenate(samples))) for name, samples in rates.items()}
+    losses = {name: launches[0].reports[name]["losses"] for name in names}
+    difference = max(abs(a - b) for name in names for a, b in zip(losses[name], losses[OURS], strict=True))
 
     def against(name: str) -> dict[str, Any]:
-        ratio, interval = paired_ratio(rounds.seconds[name], rounds.seconds[OURS])
+        ratio, interval = paired_ratio(launches, name, OURS)
         return {"trainer": median[name], "ratio": ratio, "ci95": interval}
 
+    control, control_interval = paired_ratio(launches, CONTROL, OURS)
     return {
         "width": width,
         "ours": median[OURS],
         **against(DEFAULTS),
         "same_settings": against(SAME_SETTINGS),
-        "control": against(CONTROL),
+        "control": {"ours": median[CONTROL], "ratio": control, "ci95": control_interval},
         "status": "ok" if difference < LOSS_TOLERANCE else "incorrect",
         "max_loss_difference": difference,
         "first_losses": losses,
-        "warmup_seconds": {name: report["warmup_seconds"] for name, report in rounds.reports.items()},
-        "steps_a_round": rounds.steps,
+        "warmup_seconds": {name: [one.reports[name]["warmup_seconds"] for one in launches] for name in names},
+        "steps_a_round": [one.steps for one in launches],
         "tokens_per_second": rates,
     }
 
@@ -161,9 +161,9 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     grid = result["grid"]
     console.print(
-        f"grid of {len(grid['points'])} points on {grid['workers']} processes: {grid['ours_seconds']:.0f} s with trunks "
-        f"(cold compile cache), {grid['trainer_seconds']:.0f} s as independent Trainer runs, ratio {grid['ratio']:.2f}; "
-        f"losses differ by at most {grid['max_loss_difference']:.1%}"
+        f"grid of {len(grid['points'])} points on {grid['workers']} processes: {grid['ours_seconds']:.0f} s with "
+        f"trunks (cold compile cache), {grid['trainer_seconds']:.0f} s as independent Trainer runs, ratio "
+        f"{grid['ratio']:.2f}; losses differ by at most {grid['max_loss_difference']:.2%}"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.tokenizer import BOS_ID, check_vocab_size, encode_bytes, train_tokenizer, vocabulary_bytes
 from sweeps.corpus.excerpts import cut_excerpts
-from sweeps.corpus.params import CorpusParams, ValidationParams
+from sweeps.corpus.params import CorpusParams, ValidationParams, built_from
 from sweeps.corpus.select import select_documents
 from sweeps.corpus.sources import Document
 from sweeps.tokens import SCHEMA_VERSION, stored_dtype
@@ -67,6 +67,7 @@ def build_corpus(
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "source": corpus.source,
+            "params": built_from(corpus, vocab_size, validation),
             "digest": train_digest.hexdigest(),
             "validation_digest": held_digest.hexdigest(),
             "vocab_size": vocab_size,

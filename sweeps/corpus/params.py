@@ -1,8 +1,9 @@
 """What the corpus is made of: the `corpus` and `validation` parts of the params. Standard library only."""
 
+import json
 import re
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 Source = Literal["installed", "files", "huggingface"]
 
@@ -78,6 +79,12 @@ class ValidationParams:
         _check_count("validation.document_bytes", self.document_bytes)
         if self.document_bytes < 16:
             raise ValueError(f"validation.document_bytes {self.document_bytes} is too short to measure: use 16 or more")
+
+
+def built_from(corpus: CorpusParams, vocab_size: int, validation: ValidationParams) -> dict[str, Any]:
+    """The settings behind a token store, as its manifest holds them."""
+    settings = {"corpus": asdict(corpus), "vocab_size": vocab_size, "validation": asdict(validation)}
+    return json.loads(json.dumps(settings))
 
 
 def package_key(name: str) -> str:

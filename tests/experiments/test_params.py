@@ -48,7 +48,7 @@ REFUSALS = [
     ("suites.law.training", {"learning_rate": [1]}, "learning_rate is [1]: give a value of type float"),
     ("suites.law", {"family": "decoder", "grid": []}, "suites.law.training is missing: add it"),
     ("tokenizer.vocab_size", 100, "tokenizer.vocab_size 100 is too small"),
-    ("tokenizer.vocab_size", 300, "tokenizer.vocab_size is 300, data/corpus has 260: run `dvc repro corpus`"),
+    ("tokenizer.vocab_size", 300, "data/corpus was built from other settings than params.yaml has now"),
     ("executor.workers", 0, "executor: workers is 0: give 1 or more, one a core"),
     ("executor.device", "tpu", "executor.device is 'tpu': choose one of cpu, cuda"),
 ]
