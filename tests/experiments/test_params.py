@@ -70,7 +70,7 @@ def test_files_that_are_not_there_are_named_with_their_remedy(workplace) -> None
     (workplace.path / "params.yaml").write_text("corpus: [1,")
     assert "params.yaml is not YAML: " in workplace.refusal("plan")
     (workplace.path / "params.yaml").unlink()
-    assert "params.yaml is not there: run from a scalelab checkout" in workplace.refusal("plan")
+    assert "params.yaml is not there: run at the root of a scalelab checkout" in workplace.refusal("plan")
     workplace.write()
     (workplace.path / "data" / "corpus").unlink()
     assert "data/corpus holds no corpus: run `dvc repro corpus`" in workplace.refusal("train")
