@@ -29,12 +29,12 @@ help: ## list the targets
 repro: $(INSTALLED) ## the law first, with its page, then everything else: results/report.html
 	dvc repro law
 	dvc repro
+	scalelab status
 
 test: $(INSTALLED) ## the test-suite without what takes minutes
 	pytest
 
-proof: $(INSTALLED) ## the slow tests and the benchmarks whose tables are committed
-	pytest -m slow --timeout 3600
+proof: $(INSTALLED) ## minutes: the benchmarks whose tables are committed
 	scalelab bench train --json experiments/archive/bench/train.json
 	scalelab bench rates --json experiments/archive/bench/rates.json
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.fit import MIN_SIZES
+from analysis.fit import MIN_POINTS, MIN_SIZES
 from analysis.params import FitParams
 from analysis.predict import NORMAL_975, Estimate, estimate, prediction_intervals
 
@@ -62,6 +62,8 @@ def rolling(points: pd.DataFrame, params: FitParams) -> list[Roll]:
     rolls = []
     for num_sizes in range(MIN_SIZES, len(sizes)):
         fit_points = points[points["size"].isin(sizes[:num_sizes])].reset_index(drop=True)
+        if len(fit_points) < MIN_POINTS or fit_points["tokens"].nunique() < MIN_SIZES:
+            continue
         if fit_points["cell"].nunique() < MIN_FIT_CELLS:
             continue
         next_sizes = sizes[num_sizes : num_sizes + params.held_out_sizes]

@@ -61,6 +61,7 @@ def validate_points(points: pd.DataFrame) -> pd.DataFrame:
                 f"points: {name} is {value} in row {points.index[bad[0]]} ({bad.size} such rows); "
                 "give a finite number above zero or drop the row"
             )
+        points = points.assign(**{name: values})
     sizes_of_cell = points.groupby("cell")["size"].nunique()
     if (sizes_of_cell > 1).any():
         raise ValueError(f"points: cell {sizes_of_cell.idxmax()!r} has several sizes; name each trained trunk apart")

@@ -53,7 +53,7 @@ def prediction_intervals(fitted: Estimate, targets: pd.DataFrame, misfit: float 
     log_params_N, log_tokens_N = (np.log(targets[name].to_numpy(dtype=float)) for name in ("params", "tokens"))
     predicted_N = log_loss(fitted.solution.law.theta()[None], log_params_N, log_tokens_N)[0]
     drawn_PN = log_loss(fitted.theta_draws_PK, log_params_N, log_tokens_N)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])  # not the stream that drew the laws
     spread = np.hypot(fitted.noise.cell, fitted.noise.residual)
     drawn_PN = drawn_PN + spread * rng.standard_normal(drawn_PN.shape)
     low_N, high_N = np.percentile(drawn_PN, QUANTILES, axis=0)

@@ -24,9 +24,6 @@ def main() -> None:
     except ValueError as error:
         print(f"scalelab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("scalelab: stopped; what is finished is kept, the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 @app.callback()

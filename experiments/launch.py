@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import os
 import platform
+import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -122,6 +123,7 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
         where = {"revision": job.revision, "host": platform.node()}
         record = branch_identity(job.cell, job.recipe, steps) | outcome | where
         directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
+        shutil.rmtree(directory, ignore_errors=True)  # what a stale branch left
         store.write_json(directory / "record.json", record)
     return Failure(job.cell.name, reason, log)
 
@@ -136,3 +138,15 @@ def only_one(lock: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ValueError(f"{lock.stem} is being trained by another process: wait for it or stop it") from None
         yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds that lock now."""
+    if not lock.exists():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -89,7 +89,7 @@ def heldout_sentence(law: dict[str, Any]) -> str:
 
 def write_law_report(dry_run: bool) -> str:
     """Writes the report from the results on disk; returns the line to print."""
-    from analysis.points import read_points
+    from analysis.points import file_digest, read_points
 
     if not LAW.exists() or not POINTS.exists():
         raise ValueError(f"{LAW} or {POINTS} is not there: run `dvc repro law`")
@@ -97,7 +97,10 @@ def write_law_report(dry_run: bool) -> str:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
 
-    write_report(read_points(POINTS), store.read_json(LAW), REPORT, provenance(Project.here().params))
+    law = store.read_json(LAW)
+    if law["inputs"].get(POINTS.name) != file_digest(POINTS):
+        raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
+    write_report(read_points(POINTS), law, REPORT, provenance(Project.here().params))
     return f"report: {REPORT.resolve()}"
 
 

@@ -15,6 +15,7 @@ from sweeps.train_job import CellJob
 
 # Where there is no terminal (a log, DVC's output) a line now and then says as much as a bar.
 LINE_EVERY_SECONDS = 30.0
+BAR_EVERY_SECONDS = 3.0
 
 
 class SweepProgress:
@@ -32,13 +33,16 @@ class SweepProgress:
         self.task = self.bar.add_task("training", total=1.0, left="")
 
     def tick(self) -> None:
-        """Shows where the sweep stands now."""
+        """Shows where the sweep stands, if it is time to: reading the files costs the workers' cores."""
+        pause = BAR_EVERY_SECONDS if self.console.is_terminal else LINE_EVERY_SECONDS
+        if time.monotonic() - self.printed < pause:
+            return
+        self.printed = time.monotonic()
         done, left, running = self._measure()
         text = f"{left} left" if left else "estimating"
         if self.console.is_terminal:
             self.bar.update(self.task, completed=done, left=text, description=running or "starting")
-        elif time.monotonic() - self.printed > LINE_EVERY_SECONDS:
-            self.printed = time.monotonic()
+        else:
             self.console.print(f"{done:4.0%} trained, {text}: {running}")
 
     def _measure(self) -> tuple[float, str, str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.law import LAW, POINTS, REPORT
-from experiments.project import Project
+from experiments.project import CACHE, Project
 from experiments.snapshot import Sweep
 
 ARTIFACTS = (POINTS, LAW, REPORT)
@@ -18,9 +18,29 @@ def publish(follow: bool, dry_run: bool) -> None:
     if dry_run:
         print(f"would publish {', '.join(s.suite for s in sweeps)} and {', '.join(map(str, present(ARTIFACTS)))}")
         return
-    do = track.follow if follow else track.sync
-    done = do(project.runs, sweeps, ARTIFACTS)
+    if follow:
+        done = track.follow(
+            project.runs, sweeps, ARTIFACTS, training_is_over=Watch(list(project.params.suites)).is_over
+        )
+    else:
+        done = track.sync(project.runs, sweeps, ARTIFACTS)
     print(f"{done.cells} cells in MLflow, {done.updated} updated now; `make ui` opens it")
+
+
+class Watch:
+    """Training is over once it was seen to run and runs no more; before that it is waited for."""
+
+    def __init__(self, suites: list[str]) -> None:
+        self.locks = [CACHE / f"{suite}.lock" for suite in suites]
+        self.seen = False
+
+    def is_over(self) -> bool:
+        """Looks at the locks that `scalelab train` holds."""
+        from experiments.launch import is_held
+
+        running = any(is_held(lock) for lock in self.locks)
+        self.seen = self.seen or running
+        return self.seen and not running
 
 
 def present(paths: tuple[Path, ...]) -> list[Path]:

@@ -1,7 +1,7 @@
 """fp32 matrix products of a compiled step on a CPU through oneDNN instead of the BLAS library torch was built with.
 
 On AMD cores MKL takes its AVX2 path and oneDNN the AVX-512 one, at twice the speed; on Intel cores both run at the
-machine's speed. Losses agree to the last digits of fp32.
+machine's speed. Both compute in fp32; their sums differ in the last digits.
 """
 
 from typing import Any, cast
@@ -29,7 +29,6 @@ class MatmulsToOneDnn(CustomGraphPass):
                 graph.erase_node(node)
 
     def uuid(self) -> bytes:
-        """What the compile cache knows this pass by."""
         """What the compile cache knows this pass by: its source."""
         return get_hash_for_files((__file__,))
 

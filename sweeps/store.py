@@ -22,14 +22,14 @@ TRUNK = "trunk"
 TRAINING_PATH = (
     "models/ladder.py",
     "models/decoder.py",
+    "models/checkpoint.py",
+    "sweeps/identity.py",
     "sweeps/tokens.py",
     "sweeps/onednn.py",
     "sweeps/schedule.py",
     "sweeps/validation.py",
     "sweeps/train.py",
 )
-# Fields of a record in which two runs of the same fingerprint may differ.
-MEASURED_FIELDS = ("seconds", "tokens_per_second", "host", "revision", "versions")
 
 State = Literal["done", "diverged", "failed", "stale", "pending"]
 

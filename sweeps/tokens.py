@@ -23,11 +23,6 @@ class TokenData:
     validation: list[np.ndarray]
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the training tokens, where their documents start, and the vocabulary."""
-        return self.manifest["digest"]
-
-    @property
     def tokenizer_path(self) -> Path:
         """The tokenizer's Hugging Face directory."""
         return self.path / "tokenizer"

@@ -156,7 +156,7 @@ class CellRun:
         self.windows = rolling_windows(self.data.validation, self.training.sequence_length)
 
     def run(self) -> None:
-        """Trains to the last pending fork, leaving the trunk at each; a diverged cell ends with records that say so."""
+        """Trains to the last pending fork, leaving the trunk at each; a diverged trunk ends all that follow."""
         pending = self.job.pending_steps()
         if not pending:
             return
@@ -168,11 +168,11 @@ class CellRun:
         for index, branch in enumerate(forks):
             try:
                 self._trunk(loop, branch.start)
-                self._branch(loop, branch)
             except Diverged as lost:
                 for other in forks[index:]:
                     self._write_diverged(loop, other.end, str(lost))
                 return
+            self._branch(loop, branch)
 
     def _fork(self, steps: int) -> Fork:
         return fork(steps, self.training.cooldown_share, self.training.warmup_steps)
@@ -222,9 +222,12 @@ class CellRun:
         """Cools down from the fork, evaluates, writes the branch, and puts the loop back on the trunk."""
         trunk = copy.deepcopy(loop.state())
         with contextlib.closing(MetricsLog(self._part(branch.end), loop, branch)) as log:
-            while loop.step < branch.end:
-                log.add(*loop.advance(branch))
-        self.finish_branch(loop, branch.end)
+            try:
+                while loop.step < branch.end:
+                    log.add(*loop.advance(branch))
+                self.finish_branch(loop, branch.end)
+            except Diverged as lost:
+                self._write_diverged(loop, branch.end, str(lost))
         loop.load_state(trunk)
 
     def finish_branch(self, loop: Loop, steps: int) -> None:

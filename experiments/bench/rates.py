@@ -75,6 +75,12 @@ def measure_losses(
 ) -> dict[tuple[int, int], list[float | None]]:
     """Validation loss by (width, seed), one a rate; None where the run diverged."""
     steps = bench.tokens // recipe.training.batch_tokens
+    shortest = 2 * recipe.training.warmup_steps
+    if steps < shortest:
+        raise ValueError(
+            f"bench rates trains {bench.tokens} tokens, {steps} steps of batch_tokens "
+            f"{recipe.training.batch_tokens}: {shortest} are needed, so lower batch_tokens or warmup_steps"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         jobs = [
             CellJob(

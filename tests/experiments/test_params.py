@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from experiments.params import Params, build, load
+from models.ladder import Shape
 from sweeps.grid import Block, cells
 
 PRESETS = ("smoke", "laptop", "full", "gpu", "cluster")
@@ -31,6 +32,16 @@ def test_numbers_as_yaml_reads_them() -> None:
     assert [type(budget) for budget in block.budgets] == [float, float, float]
     assert type(block.min_tokens) is int
     assert build(Block, {"sizes": [16], "tokens": [5], "max_tokens": None}, "grid").max_tokens is None
+
+
+@pytest.mark.parametrize("preset", ["laptop", "full", "cluster"])
+def test_the_held_out_cells_are_the_largest_models(root: Path, preset: str) -> None:
+    suite = load(root / "experiments/presets" / f"{preset}.yaml").suites["law"]
+    flops = {}
+    for cell in cells("law", suite, 260):
+        per_token = Shape(cell.width).flops_per_token(260, suite.training.sequence_length)
+        flops[cell.width] = cell.steps[-1] * suite.training.batch_tokens * per_token
+    assert sorted(flops, key=flops.__getitem__) == sorted(flops)
 
 
 REFUSALS = [
