@@ -26,6 +26,8 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
     result = run(bench, project, Console(stderr=True))
     show(result, console)
     write(result, json_out)
+    if any(row["status"] != "ok" for row in result["widths"]):
+        raise SystemExit(1)  # the two sides did not compute the same losses
 
 
 @app.command("rates")
