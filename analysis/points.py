@@ -57,11 +57,13 @@ def validate_points(points: pd.DataFrame) -> pd.DataFrame:
         bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
         if bad.size:
             value = points[name].iloc[bad[0]]
+            shown = repr(value) if isinstance(value, str) else value
             raise ValueError(
-                f"points: {name} is {value} in row {points.index[bad[0]]} ({bad.size} such rows); "
+                f"points: {name} is {shown} in row {points.index[bad[0]]} ({bad.size} such rows); "
                 "give a finite number above zero or drop the row"
             )
-        points = points.assign(**{name: values})
+        if not pd.api.types.is_numeric_dtype(points[name]):
+            points = points.assign(**{name: values})  # numbers that stood beside text in a row now dropped
     sizes_of_cell = points.groupby("cell")["size"].nunique()
     if (sizes_of_cell > 1).any():
         raise ValueError(f"points: cell {sizes_of_cell.idxmax()!r} has several sizes; name each trained trunk apart")
