@@ -284,7 +284,9 @@ def test_excerpts_are_cut_whole_characters_from_long_enough_documents(installed:
 
 
 def test_more_excerpts_than_documents_is_refused(installed: Selection) -> None:
-    with pytest.raises(ValueError, match=r"validation.documents 1000 is more than the .*: raise corpus.validation_share"):
+    with pytest.raises(
+        ValueError, match=r"validation.documents 1000 is more than the .*: raise corpus.validation_share"
+    ):
         cut_excerpts(installed.validation, ValidationParams(documents=1000))
 
 
