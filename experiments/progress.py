@@ -21,8 +21,8 @@ BAR_EVERY_SECONDS = 3.0
 class SweepProgress:
     """Follows the files that workers write; `tick` redraws, or prints a line where there is no terminal."""
 
-    def __init__(self, jobs: list[CellJob], workers: int, console: Console) -> None:
-        self.jobs, self.workers, self.console = jobs, workers, console
+    def __init__(self, jobs: list[CellJob], console: Console) -> None:
+        self.jobs, self.console = jobs, console
         self.steps_asked = {job.cell.name: sum(steps_to_train(job).values()) for job in jobs}
         self.steps_before = {job.cell.name: self._steps_on_disk(job) for job in jobs}
         self.began = self.printed = time.monotonic()
@@ -87,9 +87,9 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def sweep_progress(jobs: list[CellJob], workers: int) -> Iterator[SweepProgress]:
+def sweep_progress(jobs: list[CellJob]) -> Iterator[SweepProgress]:
     """Shows the sweep on standard error while the block runs."""
-    progress = SweepProgress(jobs, workers, Console(file=sys.stderr))
+    progress = SweepProgress(jobs, Console(file=sys.stderr))
     if progress.console.is_terminal:
         with progress.bar:
             yield progress

@@ -26,7 +26,7 @@ def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
     if not pending:
         return []
     check_device(executor.device)
-    with sweep_progress(pending, executor.workers) as progress:
+    with sweep_progress(pending) as progress:
         return run_cells(pending, executor.workers, COMPILE_CACHE, relative_cost, progress.tick)
 
 

@@ -20,7 +20,10 @@ PROBE_STEPS = 60
 
 @dataclass(frozen=True)
 class Probe:
-    """Seconds measured at one size: `first_step` of a fresh model includes compiling, from a cold cache if `cold`."""
+    """Seconds measured at one size: `first_step` of a fresh model includes compiling.
+
+    `cold` marks the first of two probes: only it can have met a cold compile cache, and only if there was one.
+    """
 
     width: int
     build: float

@@ -94,7 +94,7 @@ def measure_losses(
             for width in bench.widths
             for seed in bench.seeds
         ]
-        with sweep_progress(jobs, workers) as progress:
+        with sweep_progress(jobs) as progress:
             failures = run_cells(jobs, workers, COMPILE_CACHE, relative_cost, progress.tick)
         if failures:
             raise RuntimeError(f"{failures[0].cell} failed: {failures[0].reason}")
