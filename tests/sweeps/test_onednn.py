@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import torch
+
+from sweeps.onednn import MatmulsToOneDnn, compile_options, is_amd
+
+
+def test_the_rewritten_products_and_their_gradients_equal_the_eager_ones():
+    def loss_of(left, weight):
+        return torch.nn.functional.silu(left @ weight).square().mean()
+
+    generator = torch.Generator().manual_seed(0)
+    left, weight = (torch.randn(shape, generator=generator, requires_grad=True) for shape in ((24, 16), (16, 40)))
+    rewrite = MatmulsToOneDnn()
+    rewritten = []
+
+    class Watched(MatmulsToOneDnn):
+        def __call__(self, graph):
+            rewrite(graph)
+            rewritten.extend(graph.find_nodes(op="call_function", target=torch.ops.mkldnn._linear_pointwise.default))
+            assert not graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default)
+
+        def uuid(self):
+            return None  # no cache: the pass must run here
+
+    compiled = torch.compile(loss_of, dynamic=False, options={"post_grad_custom_post_pass": Watched()})
+    expected = torch.autograd.grad(loss_of(left, weight), (left, weight))
+    found = torch.autograd.grad(compiled(left, weight), (left, weight))
+
+    assert len(rewritten) == 3
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_only_an_amd_processor_takes_the_pass(tmp_path: Path):
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not is_amd(cpuinfo)
+    cpuinfo.write_text("vendor_id\t: GenuineIntel\n")
+    assert not is_amd(cpuinfo)
+    cpuinfo.write_text("vendor_id\t: AuthenticAMD\n")
+    assert is_amd(cpuinfo)
+    assert ("post_grad_custom_post_pass" in compile_options(torch.device("cpu"))) == is_amd(Path("/proc/cpuinfo"))
+    assert compile_options(torch.device("cuda")) == {}
