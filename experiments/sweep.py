@@ -6,8 +6,7 @@ from experiments.launch import Failure, run_cells
 from experiments.params import ExecutorParams
 from experiments.progress import sweep_progress
 from experiments.project import COMPILE_CACHE
-from models.ladder import Shape
-from sweeps.cost import steps_to_train
+from sweeps.cost import branch_flops, steps_to_train
 from sweeps.train_job import CellJob
 
 
@@ -32,8 +31,7 @@ def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
 
 def relative_cost(job: CellJob) -> float:
     """FLOPs that the job still has to spend: enough to start the longest first."""
-    per_token = Shape(job.cell.width).flops_per_token(job.recipe.vocab_size, job.recipe.training.sequence_length)
-    return sum(steps_to_train(job).values()) * per_token
+    return branch_flops(job.cell, job.recipe, sum(steps_to_train(job).values()))
 
 
 def check_device(device: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from experiments.launch import run_cells, worker_pool
 from experiments.project import DATA, Project, git_revision
 from experiments.sweep import relative_cost
-from models.ladder import Shape
 from sweeps import store
+from sweeps.cost import branch_flops
 from sweeps.grid import Cell
 from sweeps.schedule import fork
 from sweeps.train_job import CellJob
@@ -32,11 +32,9 @@ class SmallGrid:
         found = [(cell, steps) for cell in self.cells for steps in cell.steps]
         return sorted(found, key=lambda point: -self.flops(*point))
 
-    def flops(self, cell: Cell, steps: int) -> float:
+    def flops(self, cell: Cell, steps: int) -> int:
         """Training FLOPs of one point on its own."""
-        training = self.recipe.training
-        per_token = Shape(cell.width).flops_per_token(self.recipe.vocab_size, training.sequence_length)
-        return steps * training.batch_tokens * per_token
+        return branch_flops(cell, self.recipe, steps)
 
 
 def shrink(cells: list[Cell], recipe: store.Recipe, flops: float) -> SmallGrid:
