@@ -21,6 +21,7 @@ FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "s
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 COUNT_AXIS = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickangle": 0}
 FLOPS_AXIS = {"type": "log", "exponentformat": "power", "dtick": 1, "title": {"text": "training compute 6ND, FLOPs"}}
+NUM_BUDGETS = 5  # isoFLOP curves drawn
 
 
 def law_of(law: dict) -> Hoffmann:
@@ -78,19 +79,19 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
     return _styled(figure).update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 
 
-def isoflop(points: pd.DataFrame, law: dict, num_budgets: int = 5) -> go.Figure:
+def isoflop(points: pd.DataFrame, law: dict) -> go.Figure:
     """Loss against size at equal compute: the law's valleys, their minima, and the runs moved to the nearest budget.
 
     A run off its budget is moved along the law, so its distance from the curve remains its own residual.
     """
     fitted, figure = law_of(law), go.Figure()
     work = FLOPS_PER_PARAM_TOKEN * points["params"] * points["tokens"]
-    edges = np.geomspace(work.min(), work.max(), num_budgets + 1)
+    edges = np.geomspace(work.min(), work.max(), NUM_BUDGETS + 1)
     budgets = np.sqrt(edges[1:] * edges[:-1])
     nearest = np.abs(np.log(work.to_numpy()[:, None] / budgets)).argmin(axis=1)
     reach = _spread(points["params"], 1.6)
     for index, budget in enumerate(budgets):
-        color = sample_colorscale("Viridis", [0.28 + 0.52 * index / (num_budgets - 1)])[0]
+        color = sample_colorscale("Viridis", [0.28 + 0.52 * index / (NUM_BUDGETS - 1)])[0]
         tokens = budget / (FLOPS_PER_PARAM_TOKEN * reach)
         line = {"x": reach, "y": fitted.loss(reach, tokens), "mode": "lines", "line": {"color": color, "width": 2}}
         figure.add_scatter(**line, name=f"{budget:.1e}", legendgroup=str(index), hoverinfo="skip")

@@ -41,8 +41,9 @@ def split(points: pd.DataFrame, held_out_sizes: int) -> tuple[pd.DataFrame, pd.D
         if target["cell"].nunique() >= MIN_HELD_OUT_CELLS and len(target) >= MIN_HELD_OUT_RUNS:
             return fitted, target
     raise ValueError(
-        f"points: {len(sizes)} sizes in {points['cell'].nunique()} cells cannot hold out {held_out_sizes} sizes "
-        f"({MIN_HELD_OUT_CELLS} cells, {MIN_HELD_OUT_RUNS} runs) and fit {MIN_SIZES}; train more sizes or seeds"
+        f"points: {len(sizes)} sizes, {points['cell'].nunique()} cells, {len(points)} runs are too few to hold out "
+        f"fit.held_out_sizes = {held_out_sizes} sizes or more ({MIN_HELD_OUT_CELLS} cells, {MIN_HELD_OUT_RUNS} runs) "
+        f"and to fit {MIN_SIZES} others ({MIN_FIT_CELLS} cells); add sizes or seeds"
     )
 
 
@@ -114,6 +115,7 @@ def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict
         "pi95_coverage": inside / num_rolled if num_rolled else summary(rows)["pi95_coverage"],
         "num_inside": int(rows["num_inside"].sum()),
         "law": fitted.solution.law.to_dict(),
+        "unidentified": fitted.solution.unidentified,
         "rows": rows.to_dict("records"),
         "rolling": {
             "num_runs": num_rolled,

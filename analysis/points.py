@@ -8,6 +8,8 @@ import pandas as pd
 
 # A law needs these of anybody's table; the other columns are there when a sweep wrote it.
 REQUIRED = ("size", "cell", "params", "tokens", "flops", "loss", "status")
+# And these of a table of independent runs: see `complete`.
+INDEPENDENT = ("params", "tokens", "loss")
 POSITIVE = ("params", "tokens", "flops", "loss")
 
 
@@ -19,15 +21,18 @@ def read_points(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"points: {path} does not exist; run the sweep first or give another path")
+        raise ValueError(f"points: {path} is no file; run the sweep first or give another path")
     try:
         points = pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"points: {path} is not a CSV table ({error}); write one row a run under a header") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"points: {path} is not a CSV table ({reason}); write one row a run under a header") from error
     points = complete(points)
     missing = [name for name in REQUIRED if name not in points]
     if missing:
-        raise ValueError(f"points: {path} lacks the column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
+        needed = REQUIRED if "cell" in points else INDEPENDENT
+        missing = [name for name in needed if name not in points]
+        raise ValueError(f"points: {path} lacks the column {', '.join(missing)}; it needs {', '.join(needed)}")
     done = points[points["status"] == "done"]
     num_dropped = len(points) - len(done)
     if done.empty:
@@ -42,7 +47,7 @@ def complete(points: pd.DataFrame) -> pd.DataFrame:
 
     FLOPs are 6ND, a size is a parameter count, every row is its own cell and every run is done.
     """
-    if not {"params", "tokens", "loss"} <= set(points) or "cell" in points:
+    if not set(INDEPENDENT) <= set(points) or "cell" in points:
         return points
     params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
     cells = [f"run-{row}" for row in points.index]
@@ -59,14 +64,24 @@ def validate_points(points: pd.DataFrame) -> pd.DataFrame:
             value = points[name].iloc[bad[0]]
             shown = repr(value) if isinstance(value, str) else value
             raise ValueError(
-                f"points: {name} is {shown} in row {points.index[bad[0]]} ({bad.size} such rows); "
+                f"points: {name} is {shown} in line {points.index[bad[0]] + 2} ({bad.size} such rows); "
                 "give a finite number above zero or drop the row"
             )
         if not pd.api.types.is_numeric_dtype(points[name]):
             points = points.assign(**{name: values})  # numbers that stood beside text in a row now dropped
-    sizes_of_cell = points.groupby("cell")["size"].nunique()
-    if (sizes_of_cell > 1).any():
-        raise ValueError(f"points: cell {sizes_of_cell.idxmax()!r} has several sizes; name each trained trunk apart")
+    for name in ("size", "cell"):
+        bad = np.flatnonzero(points[name].isna())
+        if bad.size:
+            raise ValueError(
+                f"points: {name} is missing in line {points.index[bad[0]] + 2} ({bad.size} such rows); fill it in, or "
+                "drop both size and cell where every row is an independent run"
+            )
+    for name in ("size", "params"):
+        per_cell = points.groupby("cell")[name].nunique()
+        if (per_cell > 1).any():
+            raise ValueError(
+                f"points: cell {per_cell.idxmax()!r} has more than one {name}; name each trained trunk apart"
+            )
     twice = points.duplicated(["cell", "tokens"])
     if twice.any():
         row = points[twice].iloc[0]

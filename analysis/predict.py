@@ -33,11 +33,11 @@ class Intervals:
     high_N: Array
 
 
-def estimate(points: pd.DataFrame, params: FitParams, params_column: str = "params") -> Estimate:
+def estimate(points: pd.DataFrame, params: FitParams) -> Estimate:
     """Fit the law to every row of `points` and refit it to `params.bootstrap` draws."""
-    observations = Observations.of(points, params_column)
+    observations = Observations.of(points)
     solution = fit_hoffmann(observations, params.delta, params.starts, params.seed)
-    noise = noise_of(points, solution.law, params_column)
+    noise = noise_of(points, solution.law)
     rng = np.random.default_rng(params.seed)
     draws = draw_laws(points, observations, solution.law, noise, params.delta, params.bootstrap, rng)
     return Estimate(solution, noise, draws)

@@ -61,25 +61,28 @@ def write_report(points: pd.DataFrame, law: Mapping, out: Path | str, provenance
 
 
 def cost_table(points: pd.DataFrame) -> list[dict]:
-    """Per size: runs, parameters, tokens and FLOPs of its longest run, seconds spent and median speed.
+    """Per size: cells, runs, parameters, and the tokens, FLOPs and seconds that all of them took.
 
-    Branches share their trunk, so tokens and FLOPs are those of the longest run and are not summed; columns that the
-    table lacks come out as None.
+    A run's seconds and speed are those of its own cooldown and of its piece of the trunk, so that a trunk counts once.
+    What the table does not say comes out as None.
     """
     rows = []
     for size, runs in points.groupby("size"):
-        seconds = float(runs["seconds"].sum()) if "seconds" in runs else None
-        speed = float(runs["tokens_per_second"].median()) if "tokens_per_second" in runs else None
+        seconds = tokens = flops = None
+        if {"seconds", "tokens_per_second"} <= set(runs):
+            trained = runs["seconds"] * runs["tokens_per_second"]
+            seconds, tokens = float(runs["seconds"].sum()), float(trained.sum())
+            flops = float((trained * runs["flops"] / runs["tokens"]).sum())
         rows.append(
             {
                 "size": size,
                 "params": int(runs["params"].iloc[0]),
                 "num_cells": runs["cell"].nunique(),
                 "num_runs": len(runs),
-                "tokens": float(runs["tokens"].max()),
-                "flops": float(runs["flops"].max()),
+                "tokens": tokens,
+                "flops": flops,
                 "seconds": seconds,
-                "tokens_per_second": speed,
+                "tokens_per_second": tokens / seconds if tokens and seconds else None,
             }
         )
     return rows

@@ -1,20 +1,18 @@
 """The command line. A verb imports what it needs when it runs: `scalelab --help` loads nothing heavy."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from experiments.bench.cli import app as bench
+from experiments.options import DryRun, Json, write_result
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - is standard output.")]
 
 
 def main() -> None:
@@ -76,14 +74,17 @@ def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
     """Train what the cell store lacks of a suite."""
     from experiments.launch import only_one
     from experiments.project import CACHE, Project
-    from experiments.sweep import report_states, train_suite
+    from experiments.sweep import check_device, report_states, train_suite
 
-    jobs = Project.here().jobs(suite)
+    project = Project.here()
+    jobs = project.jobs(suite)
     report_states(jobs)
+    if any(job.pending_steps() for job in jobs):
+        check_device(project.params.executor.device)
     if dry_run:
         return
     with only_one(CACHE / f"{suite}.lock"):
-        failures = train_suite(jobs, Project.here().params.executor)
+        failures = train_suite(jobs, project.params.executor)
     for failure in failures:
         print(f"failed: {failure.cell}: {failure.reason} ({failure.log})", file=sys.stderr)
     if failures:
@@ -145,16 +146,6 @@ def use(preset: Annotated[str, typer.Argument(help="smoke, laptop, full, gpu or 
     from experiments.presets import put_in_place
 
     print(put_in_place(preset))
-
-
-def write_result(result: Any, out: Path) -> None:
-    """Writes JSON to a file, or to standard output for `-`."""
-    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    if str(out) == "-":
-        sys.stdout.write(text)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text)
 
 
 if __name__ == "__main__":

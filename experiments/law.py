@@ -7,7 +7,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.params import Params
 from experiments.project import PARAMS, RESULTS, Project, git_revision
 from sweeps import store
 
@@ -53,7 +52,9 @@ def fit_points(points: Path | None) -> dict[str, Any]:
         fit_params = project.params.fit
         points = POINTS
         RESULTS.mkdir(exist_ok=True)
-        pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(points, index=False)
+        partial = points.with_suffix(".partial")
+        pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(partial, index=False)
+        partial.replace(points)
     else:
         fit_params = Project.here().params.fit if PARAMS.exists() else FitParams()
     return fit_law(read_points(points), fit_params, {points.name: file_digest(points)})
@@ -79,11 +80,13 @@ def print_law(law: dict[str, Any]) -> None:
 def heldout_sentence(law: dict[str, Any]) -> str:
     """What the law, fitted without them, said of the cells with the most compute."""
     held = law["heldout"]
+    rolling, unidentified = held["rolling"]["num_runs"], ", ".join(held["unidentified"])
     return (
         f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "
         f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
-        f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average; over all rolling "
-        f"hold-outs the intervals cover {held['pi95_coverage']:.0%}"
+        f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average"
+        + f"; over all rolling hold-outs the intervals cover {held['pi95_coverage']:.0%}" * bool(rolling)
+        + f"; {unidentified} not identified without those cells" * bool(unidentified)
     )
 
 
@@ -93,6 +96,7 @@ def write_law_report(dry_run: bool) -> str:
 
     if not LAW.exists() or not POINTS.exists():
         raise ValueError(f"{LAW} or {POINTS} is not there: run `dvc repro law`")
+    project = Project.here()
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
@@ -100,15 +104,15 @@ def write_law_report(dry_run: bool) -> str:
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
         raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
-    write_report(read_points(POINTS), law, REPORT, provenance(Project.here().params))
+    write_report(read_points(POINTS), law, REPORT, provenance(project))
     return f"report: {REPORT.resolve()}"
 
 
-def provenance(params: Params) -> dict[str, Any]:
+def provenance(project: Project) -> dict[str, Any]:
     """Where the results come from: revision, data, libraries."""
-    manifest = Project(params).manifest or {}
+    manifest = project.manifest or {}
     return {
         "revision": git_revision(),
-        "corpus": {"source": params.corpus.source, "digest": manifest.get("digest", "not built here")},
+        "corpus": {"source": project.params.corpus.source, "digest": manifest.get("digest", "not built here")},
         "versions": {name: version(name) for name in ("torch", "transformers")},
     }

@@ -8,7 +8,8 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from analysis.params import FitParams
 from models.tokenizer import check_vocab_size
@@ -53,11 +54,13 @@ class Params:
 def load(path: Path) -> Params:
     """Reads the file; raises ValueError with one line that names the key, the value and the remedy."""
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = YAML(typ="safe", pure=True).load(path.read_text())  # As DVC reads it: a key twice is refused.
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: run at the root of a scalelab checkout") from None
-    except yaml.YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        raise ValueError(f"{path} is empty: `scalelab use laptop` puts the default in place")
     return build(Params, tree, "")
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from experiments.launch import next_job, worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
+from experiments.sweep import check_device
 from models.ladder import Shape
 from sweeps import cost, store
 from sweeps.train_job import CellJob
@@ -82,6 +83,7 @@ def probe_sizes(
     """(cold, warm) probes of every pending size, measured side by side as the sweep will run."""
     if not pending:
         return {}
+    check_device(project.params.executor.device)
     workers = project.params.executor.workers
     what = [platform.node(), platform.processor(), workers, asdict(pending[0].recipe)]
     identity = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

@@ -90,11 +90,18 @@ class Project:
 
     def jobs(self, name: str) -> list[CellJob]:
         """One job a cell of the suite, trained or not."""
-        recipe = self.recipe(name)
-        return [CellJob(cell, recipe, DATA, self.runs, git_revision()) for cell in self.cells(name)]
+        recipe, revision = self.recipe(name), git_revision()
+        return [CellJob(cell, recipe, DATA, self.runs, revision) for cell in self.cells(name)]
 
 
 def git_revision() -> str:
-    """HEAD's hash, with -dirty where tracked files differ; "unknown" outside a git checkout."""
-    found = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--dirty"], capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+    """HEAD's hash, with -dirty where tracked files differ but for what the pipeline writes; "unknown" without git."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    if head.returncode:
+        return "unknown"
+    inputs = [".", f":(exclude){RESULTS}", ":(exclude)dvc.lock"]
+    dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *inputs]).returncode
+    return head.stdout.strip() + "-dirty" * bool(dirty)

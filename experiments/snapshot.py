@@ -96,16 +96,9 @@ def read_cells(runs: Path, sweep: Sweep) -> list[CellFiles]:
 def _read_cell(runs: Path, recipe: store.Recipe, cell: Cell, records: dict[str, dict[str, Any]]) -> CellFiles:
     directory = store.cell_dir(runs, cell)
     settled = {name: record["steps"] for name, record in records.items() if store.is_settled(record["status"])}
-    trunk = [store.TRUNK] if _trunk_is_current(directory / store.TRUNK, cell, recipe) else []
+    trunk = [store.TRUNK] if store.trunk_is_current(runs, cell, recipe) else []
     curves = {name: store.read_metrics(directory / name) for name in [*trunk, *settled]}
     return CellFiles(cell, records, curves, directory, set(settled.values()).issuperset(cell.steps))
-
-
-def _trunk_is_current(trunk: Path, cell: Cell, recipe: store.Recipe) -> bool:
-    try:
-        return (trunk / "fingerprint").read_text() == store.fingerprint(cell, recipe, None)
-    except FileNotFoundError:
-        return False
 
 
 def revision_tags(records: list[dict[str, Any]]) -> dict[str, str]:

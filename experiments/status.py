@@ -43,7 +43,7 @@ def print_status(status: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for name, states in status["suites"].items():
         console.print(f"{name}: " + (states.get("unknown") or ", ".join(f"{n} {state}" for state, n in states.items())))
-        if status["law"] and status["law"]["num_points"] != states.get("done"):
+        if status["law"] and "unknown" not in states and status["law"]["num_points"] != states.get("done"):
             console.print("the law below is of other runs than params.yaml asks for: dvc repro")
     for cell, reason in status["failures"].items():
         console.print(f"failed: {cell}: {reason}")

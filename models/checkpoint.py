@@ -1,4 +1,4 @@
-"""A checkpoint is a Hugging Face directory: transformers, lm-eval, vLLM and llama.cpp read it as it is."""
+"""A checkpoint is a Hugging Face directory: transformers and lm-eval read it as it is."""
 
 import shutil
 from pathlib import Path

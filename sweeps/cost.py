@@ -50,12 +50,13 @@ def branch_bytes(cell: Cell, recipe: store.Recipe) -> int:
 def steps_to_train(job: CellJob) -> dict[int, int]:
     """Optimiser steps that each pending branch adds: its piece of the trunk and its cooldown.
 
-    The trunk is counted from the nearest fork at or below the first pending one that has been trained already.
+    The trunk is counted from the last state on disk from which the first pending branch can still leave.
     """
     training = job.recipe.training
     forks = {steps: fork(steps, training.cooldown_share, training.warmup_steps).start for steps in job.cell.steps}
     pending = job.pending_steps()
-    reached = max((forks[s] for s in job.cell.steps if s not in pending and forks[s] <= forks[pending[0]]), default=0)
+    saved = store.trunk_steps(job.runs, job.cell, job.recipe)
+    reached = max((step for step in saved if step <= forks[pending[0]]), default=0)
     added = {}
     for steps in pending:
         added[steps] = forks[steps] - reached + steps - forks[steps]
@@ -114,7 +115,7 @@ def read_probes(path: Path, identity: str) -> dict[int, tuple[Probe, Probe]]:
         kept = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-    if kept["identity"] != identity:
+    if not isinstance(kept, dict) or kept.get("identity") != identity:
         return {}
     return {int(width): (Probe(**cold), Probe(**warm)) for width, (cold, warm) in kept["probes"].items()}
 

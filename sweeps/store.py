@@ -96,6 +96,21 @@ def branch_state(runs: Path, cell: Cell, recipe: Recipe, steps: int) -> State:
     return record["status"]
 
 
+def trunk_is_current(runs: Path, cell: Cell, recipe: Recipe) -> bool:
+    """Whether the cell has a trunk and it is of this recipe; a trunk of another makes way when the cell is trained."""
+    try:
+        return (cell_dir(runs, cell) / TRUNK / "fingerprint").read_text() == fingerprint(cell, recipe, None)
+    except FileNotFoundError:
+        return False
+
+
+def trunk_steps(runs: Path, cell: Cell, recipe: Recipe) -> list[int]:
+    """The steps at which a state of the current trunk is on disk."""
+    if not trunk_is_current(runs, cell, recipe):
+        return []
+    return sorted(int(path.stem) for path in (cell_dir(runs, cell) / TRUNK).glob("*.pt"))
+
+
 def is_settled(state: State) -> bool:
     """A diverged branch is a result; stale, failed and pending ones are still to be trained."""
     return state in ("done", "diverged")
@@ -117,15 +132,23 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    return json.loads(path.read_text())
+    """The object in a JSON file; raises ValueError that names the file where it holds none."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): delete it and make it again") from None
+
+
+def json_text(value: Any) -> str:
+    """The text of a JSON file; raises ValueError for NaN and infinities, which JSON does not have."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    temporary.write_text(json_text(value))
     temporary.replace(path)
 
 

@@ -1,14 +1,10 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
-from pathlib import Path
-from typing import Annotated, Any
-
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
+from experiments.options import DryRun, Json, write_result
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
+app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
 
 
 @app.command("train")
@@ -25,7 +21,8 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
         return
     result = run(bench, project, Console(stderr=True))
     show(result, console)
-    write(result, json_out)
+    if json_out is not None:
+        write_result(result, json_out)
     if any(row["status"] != "ok" for row in result["widths"]):
         raise SystemExit(1)  # the two sides did not compute the same losses
 
@@ -44,16 +41,8 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
         return
     result = run(bench, project, Console(stderr=True))
     show(result, console)
-    write(result, json_out)
     if json_out is not None:
         from experiments.bench.rates_figure import write_figure
 
+        write_result(result, json_out)
         console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
-
-
-def write(result: dict[str, Any], out: Path | None) -> None:
-    """Writes the table whole or not at all; nothing without a place to write it."""
-    from sweeps.store import write_json
-
-    if out is not None:
-        write_json(out, result)

@@ -45,7 +45,7 @@ def build_corpus(
     if not selection.train:
         raise ValueError(
             f"corpus.max_bytes {corpus.max_bytes} and the {len(selection.validation)} held-out documents leave no "
-            "training text: raise it or name more text"
+            "training text: name more documents, or raise it"
         )
     excerpts = cut_excerpts(selection.validation, validation)
     train_texts = [candidate.document.text for candidate in selection.train]

@@ -94,7 +94,7 @@ def package_key(name: str) -> str:
 
 def _check_count(field: str, value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{field} {value!r} is not a whole number above zero: write one, such as 1000000")
+        raise ValueError(f"{field} {value!r} is not a whole number above zero: write one")
 
 
 def _check_names(field: str, names: tuple[str, ...]) -> None:

@@ -29,14 +29,22 @@ def test_table_survives_the_file(sweep, tmp_path):
 def test_impossible_numbers_are_named(sweep, column, value):
     table = sweep.astype({column: float})
     table.loc[4, column] = value
-    with pytest.raises(ValueError, match=f"points: {column} is .* row 4 .*drop the row"):
+    with pytest.raises(ValueError, match=f"points: {column} is .* line 6 .*drop the row"):
         validate_points(table)
 
 
 def test_text_where_a_number_belongs_is_named(sweep):
     table = sweep.astype({"loss": object})
     table.loc[4, "loss"] = "oops"
-    with pytest.raises(ValueError, match="loss is 'oops' in row 4"):
+    with pytest.raises(ValueError, match="loss is 'oops' in line 6"):
+        validate_points(table)
+
+
+@pytest.mark.parametrize("column", ["size", "cell"])
+def test_a_row_without_its_cell_is_named(sweep, column):
+    table = sweep.astype({column: object})
+    table.loc[4, column] = np.nan
+    with pytest.raises(ValueError, match=f"{column} is missing in line 6"):
         validate_points(table)
 
 
@@ -49,7 +57,7 @@ def test_a_run_must_not_occur_twice(sweep):
 
 def test_a_cell_has_one_size(sweep):
     table = sweep.assign(cell="same", tokens=np.arange(1, len(sweep) + 1))
-    with pytest.raises(ValueError, match="several sizes"):
+    with pytest.raises(ValueError, match="more than one size"):
         validate_points(table)
 
 
@@ -67,7 +75,7 @@ def test_nothing_finished_and_nothing_there(sweep, tmp_path):
     sweep.assign(status="failed").to_csv(tmp_path / "points.csv", index=False)
     with pytest.raises(ValueError, match="none has status done"):
         read_points(tmp_path / "points.csv")
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match="is no file"):
         read_points(tmp_path / "nowhere.csv")
 
 

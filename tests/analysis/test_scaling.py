@@ -8,7 +8,7 @@ from analysis.bootstrap import MIN_CELLS, Noise, draw_laws, noise_of, resample_c
 from analysis.fit import Observations, fit_hoffmann
 from analysis.heldout import misfit_factor, rolling, sizes_by_compute, split
 from analysis.params import FitParams
-from analysis.points import validate_points
+from analysis.points import complete, validate_points
 from analysis.predict import estimate, prediction_intervals
 from analysis.scaling import fit_law, intervals_of_parameters
 
@@ -36,6 +36,23 @@ def test_noise_components_are_recovered(simulate, truth):
     # The true law costs no degrees of freedom, so the charges make these a little too large.
     assert np.sqrt(np.mean([noise.cell**2 for noise in found])) == pytest.approx(0.0113, rel=0.15)
     assert np.sqrt(np.mean([noise.residual**2 for noise in found])) == pytest.approx(0.0031, rel=0.1)
+
+
+def test_independent_runs_pay_for_all_five_parameters(truth, quick):
+    """Intervals for one further run, from tables of eight independent runs, hold about 95% of them."""
+    rng, inside, asked = np.random.default_rng(0), 0, 0
+    target = pd.DataFrame({"params": [60_000.0] * 20, "tokens": [3_000_000.0] * 20})
+    for _ in range(40):
+        params, tokens = np.exp(rng.uniform(np.log([2e4, 1e6]), np.log([3e5, 2e7]), (8, 2))).T
+        loss = truth.loss(params, tokens) * np.exp(0.005 * rng.standard_normal(8))
+        points = validate_points(complete(pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})))
+        fitted = estimate(points, quick)
+        assert (fitted.noise.residual, fitted.noise.degrees) == (0, 3)
+        intervals = prediction_intervals(fitted, target)
+        runs = truth.loss(target["params"], target["tokens"]) * np.exp(0.005 * rng.standard_normal(len(target)))
+        inside += ((runs >= intervals.low_N) & (runs <= intervals.high_N)).sum()
+        asked += len(target)
+    assert inside / asked >= 0.88
 
 
 @pytest.mark.parametrize("num_seeds", [2, MIN_CELLS])
@@ -77,7 +94,7 @@ def test_more_sizes_are_held_out_when_two_are_three_cells_short(simulate):
 
 
 def test_too_few_sizes_to_hold_any_out(simulate):
-    with pytest.raises(ValueError, match=r"4 sizes in 4 cells cannot hold out 2 sizes .* train more sizes or seeds"):
+    with pytest.raises(ValueError, match=r"4 sizes, 4 cells, 16 runs are too few to hold out .*add sizes or seeds"):
         split(simulate(widths=(24, 32, 48, 64), num_seeds=1), 2)
 
 
