@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -15,6 +16,7 @@ from mlflow.entities import Run
 
 from experiments import track
 from experiments.snapshot import Sweep
+from sweeps import store
 from sweeps.grid import Cell
 
 BATCH = 1024
@@ -136,6 +138,19 @@ def test_growing_cell_gains_points_without_doubles(writer, tracking_uri) -> None
             "growing",
         )
         assert [t for t, _ in points(tracking_uri, child, "trunk/loss")] == [s * BATCH for s in range(20, upto + 1, 20)]
+
+
+def test_trunk_trained_again_is_not_logged_again(writer, tracking_uri) -> None:
+    sweep = writer.sweep(1)
+    (cell,) = sweep.cells
+    writer.write(sweep)
+    track.sync(writer.runs, [sweep], tracking_uri=tracking_uri)
+    before = all_points(tracking_uri)
+    shutil.rmtree(store.cell_dir(writer.runs, cell) / store.TRUNK)
+    assert track.sync(writer.runs, [sweep], tracking_uri=tracking_uri).updated == 1
+    writer.write_trunk(sweep, cell, 160)
+    assert track.sync(writer.runs, [sweep], tracking_uri=tracking_uri).updated == 1
+    assert all_points(tracking_uri) == before
 
 
 def test_diverged_is_finished_and_failed_can_still_finish(writer, tracking_uri) -> None:
