@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # Published tables that some tests compare with, where they lie beside the checkout.
 ifneq ($(wildcard ../shared/data),)
-test proof: export SCALELAB_REFERENCE_DATA ?= $(abspath ../shared/data)
+test: export SCALELAB_REFERENCE_DATA ?= $(abspath ../shared/data)
 endif
 test proof: export HF_HUB_OFFLINE := 1
 test proof: export HF_DATASETS_OFFLINE := 1
@@ -26,12 +26,12 @@ test proof: export TRANSFORMERS_OFFLINE := 1
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-repro: $(INSTALLED) ## the law first, with its page, then everything else: results/report.html
+repro: $(INSTALLED) ## the law first, on the screen, then everything else: results/report.html
 	dvc repro law
 	dvc repro
 	scalelab status
 
-test: $(INSTALLED) ## the test-suite without what takes minutes
+test: $(INSTALLED) ## the test-suite
 	pytest
 
 proof: $(INSTALLED) ## minutes: the benchmarks whose tables are committed

@@ -51,7 +51,7 @@ def complete(points: pd.DataFrame) -> pd.DataFrame:
         return points
     params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
     cells = [f"run-{row}" for row in points.index]
-    derived = {"size": params, "cell": cells, "status": "done", "flops": 6 * params * tokens}
+    derived = {"size": params, "cell": cells, "status": "done", "flops": 6.0 * params * tokens}
     return points.assign(**{name: value for name, value in derived.items() if name not in points})
 
 

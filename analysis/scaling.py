@@ -24,6 +24,7 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
     `inputs` names the digests of the files behind the points. Raises ValueError when the runs cannot identify a law
     or leave nothing to hold out, saying what to train.
     """
+    num_dropped = points.attrs.get("num_dropped", 0)
     points = validate_points(points)
     fitted = estimate(points, params)
     refuse_meaningless(fitted.solution)
@@ -38,6 +39,7 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
         "num_points": len(points),
         "num_sizes": points["size"].nunique(),
         "num_cells": points["cell"].nunique(),
+        "num_dropped": num_dropped,
         "objective": fitted.solution.objective,
         "params": law.to_dict(),
         "unidentified": fitted.solution.unidentified,

@@ -5,8 +5,8 @@ import fcntl
 import multiprocessing
 import os
 import platform
-import shutil
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,12 +14,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
+from typing import TextIO
 
 from sweeps import store
 from sweeps.train_job import CellJob
 
 POLL_SECONDS = 0.5
 MAX_WIDTHS = 64
+LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 10, 0.05
 # A bar for every checkpoint would drown the sweep's own.
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
@@ -111,7 +113,10 @@ def train_in_worker(job: CellJob) -> None:
 
 
 def _record_failure(job: CellJob, error: BaseException) -> Failure:
-    """Leaves the traceback beside the cell and a failed record in every branch that did not get one."""
+    """Leaves the traceback beside the cell and a failed record in every branch that did not get one.
+
+    What a stale branch holds stays until the branch is trained again, its record as record.stale.json.
+    """
     from sweeps.identity import branch_identity
 
     log = job.directory / "error.log"
@@ -123,7 +128,9 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
         where = {"revision": job.revision, "host": platform.node()}
         record = branch_identity(job.cell, job.recipe, steps) | outcome | where
         directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
-        shutil.rmtree(directory, ignore_errors=True)  # what a stale branch left
+        before = store.read_record(directory)
+        if before is not None and before["status"] != "failed":
+            (directory / "record.json").replace(directory / "record.stale.json")
         store.write_json(directory / "record.json", record)
     return Failure(job.cell.name, reason, log)
 
@@ -133,10 +140,12 @@ def only_one(lock: Path) -> Iterator[None]:
     """Raises ValueError where another process trains the same suite."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{lock.stem} is being trained by another process: wait for it or stop it") from None
+        for _ in range(LOCK_ATTEMPTS):  # is_held takes the lock for a moment.
+            if _take(file, fcntl.LOCK_EX):
+                break
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            raise ValueError(f"{lock.stem} is being trained by another process: wait for it or stop it")
         yield
 
 
@@ -145,8 +154,13 @@ def is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
     with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not _take(file, fcntl.LOCK_SH)
+
+
+def _take(file: TextIO, kind: int) -> bool:
+    """Takes that kind of lock until the file is closed; False where another has it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,14 +1,16 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.project import PARAMS, RESULTS, Project, git_revision
 from sweeps import store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUITE = "law"
 POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
@@ -17,7 +19,7 @@ COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
     "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
     "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile",
-    "status", "reason",
+    "status", "reason", "revision", "torch", "transformers",
 )  # fmt: skip
 
 
@@ -33,7 +35,7 @@ def collect_points(project: Project) -> list[dict[str, Any]]:
             record = store.read_record(directory)
             assert record is not None
             run_id = f"{SUITE}/{record['cell']}/{record['branch']}"
-            rows.append({**record, "run_id": run_id, "params": record["params_non_embedding"]})
+            rows.append({**record, **record["versions"], "run_id": run_id, "params": record["params_non_embedding"]})
     if missing:
         raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {SUITE}`")
     return rows
@@ -74,6 +76,8 @@ def print_law(law: dict[str, Any]) -> None:
     console.print(table)
     if law["unidentified"]:
         console.print(NOT_IDENTIFIED)
+    if law["num_dropped"]:
+        console.print(f"{law['num_dropped']} runs are not in the law: their status is not done (diverged or failed)")
     console.print(heldout_sentence(law))
 
 
@@ -104,15 +108,18 @@ def write_law_report(dry_run: bool) -> str:
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
         raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
-    write_report(read_points(POINTS), law, REPORT, provenance(project))
+    points = read_points(POINTS)
+    write_report(points, law, REPORT, provenance(project, points))
     return f"report: {REPORT.resolve()}"
 
 
-def provenance(project: Project) -> dict[str, Any]:
-    """Where the results come from: revision, data, libraries."""
+def provenance(project: Project, points: "pd.DataFrame") -> dict[str, Any]:
+    """Where the results come from: the revisions and libraries that trained the runs, their data, who drew the page."""
     manifest = project.manifest or {}
+    trained = {name: ", ".join(sorted(set(map(str, points[name])))) for name in ("revision", "torch", "transformers")}
     return {
-        "revision": git_revision(),
+        "trained at": trained.pop("revision"),
+        "drawn at": git_revision(),
         "corpus": {"source": project.params.corpus.source, "digest": manifest.get("digest", "not built here")},
-        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "versions": trained,
     }

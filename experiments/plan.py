@@ -11,7 +11,7 @@ from rich.table import Table
 
 from experiments.launch import next_job, worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
-from experiments.sweep import check_device
+from experiments.sweep import check_device, relative_cost
 from models.ladder import Shape
 from sweeps import cost, store
 from sweeps.train_job import CellJob
@@ -105,7 +105,7 @@ def wall_seconds(
     """Wall seconds of the sweep, dealt to workers as the executor deals them."""
     if not pending:
         return 0.0
-    waiting = sorted(pending, key=lambda job: cost.job_seconds(job, probes[job.cell.width][1]), reverse=True)
+    waiting = sorted(pending, key=relative_cost, reverse=True)
     compiled: set[int] = set()
     running: dict[int, tuple[float, CellJob]] = {}
     now = end = 0.0

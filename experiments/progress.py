@@ -23,6 +23,7 @@ class SweepProgress:
 
     def __init__(self, jobs: list[CellJob], console: Console) -> None:
         self.jobs, self.console = jobs, console
+        self.began_unix_ms = time.time() * 1000
         self.steps_asked = {job.cell.name: sum(steps_to_train(job).values()) for job in jobs}
         self.steps_before = {job.cell.name: self._steps_on_disk(job) for job in jobs}
         self.began = self.printed = time.monotonic()
@@ -68,16 +69,20 @@ class SweepProgress:
         left = "" if done < 0.01 * total else _clock(elapsed * (total - done) / done)
         return done / total if total else 1.0, left, ", ".join(running)
 
-    @staticmethod
-    def _steps_on_disk(job: CellJob) -> int:
-        """Steps logged by the trunk and by every branch, whole or under way."""
-        streams = [job.directory / store.TRUNK, *job.directory.glob("t[0-9]*"), *job.directory.glob(".t*.part")]
-        steps = 0
-        for stream in streams:
-            lines = store.read_metrics(stream)
-            if lines:
-                steps += lines[-1]["step"] - lines[0]["step"]
-        return steps
+    def _steps_on_disk(self, job: CellJob) -> int:
+        """Steps logged under the job's recipe by the trunk, by settled branches and by the branch under way.
+
+        What is stale, and what a killed run left of a branch, is not counted: the worker deletes it.
+        """
+        settled = [steps for steps in job.cell.steps if store.is_settled(job.state(steps))]
+        batch_tokens = job.recipe.training.batch_tokens
+        streams = [store.branch_dir(job.runs, job.cell, steps * batch_tokens) for steps in settled]
+        if store.trunk_is_current(job.runs, job.cell, job.recipe):
+            streams.append(job.directory / store.TRUNK)
+        logs = [store.read_metrics(stream) for stream in streams]
+        parts = [store.read_metrics(part) for part in job.directory.glob(".t*.part")]
+        logs += [lines for lines in parts if lines and lines[0]["time"] >= self.began_unix_ms]
+        return sum(lines[-1]["step"] - lines[0]["step"] for lines in logs if lines)
 
 
 def _clock(seconds: float) -> str:

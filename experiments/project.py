@@ -10,6 +10,7 @@ from typing import Any
 from experiments.params import Params, load
 from sweeps import store
 from sweeps.corpus.params import built_from
+from sweeps.corpus.sources import file_stamps
 from sweeps.grid import Cell, Suite, cells
 from sweeps.train_job import CellJob
 
@@ -62,6 +63,8 @@ class Project:
             raise ValueError(f"{DATA} holds no corpus: run `dvc repro corpus`")
         if manifest.get("params") != built_from(self.params.corpus, vocab_size, self.params.validation):
             raise ValueError(f"{DATA} was built from other settings than {PARAMS} has now: run `dvc repro corpus`")
+        if manifest.get("files", []) != file_stamps(self.params.corpus):
+            raise ValueError(f"corpus.paths: the texts changed since {DATA} was built: run `dvc repro -f corpus`")
         suite = self.suite(name)
         self._check_tokens(name, suite, manifest["train"]["tokens"])
         return store.Recipe(

@@ -8,18 +8,22 @@ from rich.console import Console
 from experiments.law import LAW, NOT_IDENTIFIED, REPORT, heldout_sentence
 from experiments.project import Project
 from sweeps import store
+from sweeps.train_job import CellJob
 
 
 def read_status() -> dict[str, Any]:
-    """Branch counts by suite and state; the law and the report if they are there."""
+    """Branch counts by suite and state, why cells failed; the law and the report if they are there."""
     project = Project.here()
-    suites = {name: count_states(project, name) for name in project.params.suites}
-    failures = {
-        f"{record['suite']}/{record['cell']}": record["reason"]
-        for name in suites
-        for record in store.read_records(project.runs, name)
-        if record["status"] == "failed"
-    }
+    suites: dict[str, Any] = {}
+    failures: dict[str, str] = {}
+    for name in project.params.suites:
+        try:
+            jobs = project.jobs(name)
+        except ValueError as error:
+            suites[name] = {"unknown": str(error)}
+        else:
+            suites[name] = dict(Counter(job.state(steps) for job in jobs for steps in job.cell.steps))
+            failures |= reasons_of_failure(jobs)
     law = store.read_json(LAW) if LAW.exists() else None
     return {
         "suites": suites,
@@ -29,13 +33,15 @@ def read_status() -> dict[str, Any]:
     }
 
 
-def count_states(project: Project, suite: str) -> dict[str, Any]:
-    """Branches of a suite by state, or why they cannot be told."""
-    try:
-        jobs = project.jobs(suite)
-    except ValueError as error:
-        return {"unknown": str(error)}
-    return dict(Counter(job.state(steps) for job in jobs for steps in job.cell.steps))
+def reasons_of_failure(jobs: list[CellJob]) -> dict[str, str]:
+    """By suite/cell, what ended those whose branches wait for another try; a settled or stale branch is none."""
+    found = {}
+    for job in jobs:
+        for steps in job.cell.steps:
+            record = store.read_record(store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens))
+            if record is not None and job.state(steps) == "failed":
+                found[f"{job.cell.suite}/{job.cell.name}"] = record["reason"]
+    return found
 
 
 def print_status(status: dict[str, Any]) -> None:

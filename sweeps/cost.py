@@ -1,17 +1,21 @@
 """What a grid costs before anything runs: FLOPs and bytes in closed form, seconds from a short probe a size."""
 
+import contextlib
 import json
-import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.ladder import Shape
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.schedule import fork
 from sweeps.train_job import CellJob
+
+if TYPE_CHECKING:
+    from sweeps.tokens import WindowBatches
 
 # AdamW keeps two moments beside each fp32 weight; a trunk state has all three, a checkpoint the weights.
 BYTES_PER_STATE_PARAM, BYTES_PER_CHECKPOINT_PARAM = 12, 4
@@ -73,7 +77,8 @@ def job_seconds(job: CellJob, probe: Probe) -> float:
 def measure(job: CellJob) -> tuple[Probe, Probe]:
     """Trains a few steps of the job's size, twice over: the second finds the compile cache warm.
 
-    Runs in a worker, writes a branch into a temporary store and throws it away.
+    Runs in a worker, writes a branch into a temporary store and throws it away. A model that these steps make diverge
+    is timed like any other, but for its checkpoint.
     """
     import torch
 
@@ -84,10 +89,13 @@ def measure(job: CellJob) -> tuple[Probe, Probe]:
 
 
 def _measure_once(job: CellJob, cold: bool) -> Probe:
-    from sweeps.train import CellRun, Loop
+    with tempfile.TemporaryDirectory(prefix="scalelab-probe-") as scratch:
+        return _measure_in(replace(job, runs=Path(scratch)), cold)
 
-    scratch = Path(tempfile.mkdtemp(prefix="scalelab-probe-"))
-    job = replace(job, runs=scratch)
+
+def _measure_in(job: CellJob, cold: bool) -> Probe:
+    from sweeps.train import CellRun, Diverged, Loop
+
     clock = [time.perf_counter()]
 
     def lap() -> float:
@@ -100,13 +108,20 @@ def _measure_once(job: CellJob, cold: bool) -> Probe:
     loop.advance(None)
     first_step = lap()
     seconds = []
-    for _ in range(PROBE_STEPS):
+    for _ in range(_probe_steps(loop.batches)):
         loop.advance(None)[0].item()
         seconds.append(lap())
-    run.finish_branch(loop, loop.step)
+    with contextlib.suppress(Diverged):
+        run.finish_branch(loop, loop.step)
     branch_end = lap()
-    shutil.rmtree(scratch)
     return Probe(job.cell.width, build, first_step, sum(seconds) / len(seconds), branch_end, cold)
+
+
+def _probe_steps(batches: "WindowBatches") -> int:
+    """Steps to time after the first: as many as the corpus holds, at most PROBE_STEPS."""
+    if batches.cycles:
+        return PROBE_STEPS
+    return min(PROBE_STEPS, batches.num_windows // batches.windows_per_batch - 1)
 
 
 def read_probes(path: Path, identity: str) -> dict[int, tuple[Probe, Probe]]:

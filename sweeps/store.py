@@ -131,6 +131,15 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
+def keep_whole_lines(directory: Path) -> list[dict[str, Any]]:
+    """Takes from metrics.jsonl a last line that a killed run left unfinished; returns the lines that stay."""
+    kept = read_metrics(directory)
+    temporary = directory / "metrics.tmp"
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    temporary.replace(directory / "metrics.jsonl")
+    return kept
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises ValueError that names the file where it holds none."""
     try:

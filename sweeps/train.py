@@ -8,6 +8,7 @@ import contextlib
 import copy
 import json
 import math
+import pickle
 import platform
 import shutil
 import time
@@ -106,10 +107,9 @@ class MetricsLog:
         directory.mkdir(parents=True, exist_ok=True)
         self.loop, self.cooldown = loop, cooldown
         self.losses: list[torch.Tensor] = []
-        kept = store.read_metrics(directory)
+        kept = store.keep_whole_lines(directory)
         self.logged_step = kept[-1]["step"] if kept else 0
-        self.file = (directory / "metrics.jsonl").open("w", buffering=1)
-        self.file.writelines(json.dumps(line) + "\n" for line in kept)
+        self.file = (directory / "metrics.jsonl").open("a", buffering=1)
 
     def add(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
         """Takes in one step; synchronises with the device when a line is due."""
@@ -149,7 +149,7 @@ class CellRun:
 
     def __init__(self, job: CellJob) -> None:
         self.job, self.training = job, job.recipe.training
-        self.data = load_tokens(job.data)
+        self.data = self._load_data()
         self.trunk_dir = job.directory / store.TRUNK
         self.trunk_fingerprint = store.fingerprint(job.cell, job.recipe, None)
         self.began = time.perf_counter()
@@ -174,20 +174,37 @@ class CellRun:
                 return
             self._branch(loop, branch)
 
+    def _load_data(self) -> TokenData:
+        """The tokens that the job's fingerprint names; raises ValueError where others lie there now."""
+        data, recipe = load_tokens(self.job.data), self.job.recipe
+        there = (data.manifest["digest"], data.manifest["validation_digest"])
+        if there != (recipe.data_digest, recipe.validation_digest):
+            raise ValueError(f"{self.job.data} was built anew since this sweep began: start it again")
+        return data
+
     def _fork(self, steps: int) -> Fork:
         return fork(steps, self.training.cooldown_share, self.training.warmup_steps)
 
     def _resume(self, loop: Loop, latest_start: int) -> None:
-        """Loads the furthest trunk state that the first pending branch can still leave from; clears a stale trunk."""
+        """Loads the furthest trunk state that the first pending branch can still leave from; clears a stale trunk.
+
+        A state that a dying machine left damaged is dropped: the trunk is trained again from the one before it.
+        """
         mark = self.trunk_dir / "fingerprint"
         if not mark.exists() or mark.read_text() != self.trunk_fingerprint:
             shutil.rmtree(self.trunk_dir, ignore_errors=True)
             self.trunk_dir.mkdir(parents=True)
             mark.write_text(self.trunk_fingerprint)
+        for half_written in self.trunk_dir.glob("*.tmp"):
+            half_written.unlink()
         steps = sorted(int(path.stem) for path in self.trunk_dir.glob("*.pt"))
-        usable = [step for step in steps if step <= latest_start]
-        if usable:
-            loop.load_state(torch.load(self._state_path(usable[-1]), map_location=loop.device, weights_only=True))
+        for step in reversed([step for step in steps if step <= latest_start]):
+            try:
+                state = torch.load(self._state_path(step), map_location="cpu", weights_only=True)
+            except (RuntimeError, EOFError, pickle.UnpicklingError):  # what torch raises for a file that is not whole
+                self._state_path(step).unlink()
+            else:
+                return loop.load_state(state)
 
     def _state_path(self, step: int) -> Path:
         return self.trunk_dir / f"{step}.pt"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -59,6 +60,9 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def law(self) -> dict[str, Any]:
+        return json.loads((self.path / "results/law.json").read_text())
+
     def stamps(self) -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (self.path / "runs").glob("*/*/*/record.json")}
 
@@ -73,7 +77,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Checkout:
 
 def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout) -> None:
     rows = list(csv.DictReader((checkout.path / "results/points.csv").open()))
-    law = json.loads((checkout.path / "results/law.json").read_text())
+    law = checkout.law()
     assert len(rows) == law["num_points"] == 30
     assert set(law) >= CONTRACT
     assert set(law["heldout"]) >= HELDOUT
@@ -116,6 +120,13 @@ def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: 
     after = checkout.stamps()
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 1
+    assert checkout.law()["num_points"] == 31
+    # Taken out again, it leaves the law, though its record stays.
+    params["suites"]["law"]["grid"].pop()
+    (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
+    checkout.run("dvc", "repro")
+    assert checkout.stamps() == after
+    assert checkout.law()["num_points"] == 30
 
 
 README_TABLE_COMMAND = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTILINE)
@@ -152,6 +163,16 @@ def test_own_text_as_the_readme_says(checkout: Checkout, root: Path) -> None:
     params = yaml.safe_load((checkout.path / "params.yaml").read_text())
     params |= yaml.safe_load(snippet[1])
     params["validation"] = {"documents": 1, "document_bytes": 512}
+    params["suites"]["law"]["unique_tokens"] = 65536  # there are fewer than the grid's longest run asks for
     (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
-    said = checkout.run("scalelab", "corpus")
-    assert "training tokens" in said
+    assert "training tokens" in checkout.run("scalelab", "corpus")
+    checkout.run("scalelab", "train", "--dry-run")
+    with (checkout.path / "texts/laws.txt").open("a") as file:
+        file.write("one more line\n")
+    refused = subprocess.run(
+        ["scalelab", "train", "--dry-run"], cwd=checkout.path, env=checkout.env, capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("the texts changed since data/corpus was built: run `dvc repro -f corpus`\n")
+    checkout.run("dvc", "repro", "-f", "corpus")
+    checkout.run("scalelab", "train", "--dry-run")

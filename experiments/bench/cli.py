@@ -20,10 +20,11 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    show(result, console)
+    if str(json_out) != "-":
+        show(result, console)
     if json_out is not None:
         write_result(result, json_out)
-    if any(row["status"] != "ok" for row in result["widths"]):
+    if any(part["status"] != "ok" for part in (*result["widths"], result["grid"])):
         raise SystemExit(1)  # the two sides did not compute the same losses
 
 
@@ -40,9 +41,13 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    show(result, console)
+    if str(json_out) != "-":
+        show(result, console)
     if json_out is not None:
-        from experiments.bench.rates_figure import write_figure
-
         write_result(result, json_out)
-        console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
+        if str(json_out) != "-":
+            from experiments.bench.rates_figure import write_figure
+
+            console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
+    if result["status"] != "ok":
+        raise SystemExit(1)  # the grid does not hold the best rate of every width

@@ -4,21 +4,27 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.launch import run_cells, worker_pool
 from experiments.project import COMPILE_CACHE, DATA, Project, git_revision
-from experiments.sweep import relative_cost, sweep_progress
+from experiments.sweep import check_device, relative_cost, sweep_progress
 from sweeps import store
 from sweeps.grid import Cell
+from sweeps.tokens import load_tokens
 from sweeps.train_job import CellJob
 
 SUITE = "law"
 # The quadratic is fitted to this many rates around the best one.
 FIT_POINTS = 5
+CONCLUSIONS = {
+    "ok": "best rates lie within a factor of {:.2f}",
+    "edge": "a best rate at the edge may lie beyond the grid, the factor of {:.2f} shows nothing: move learning_rate",
+    "diverged": "every rate of a width diverged: lower learning_rate",
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,14 @@ def describe(bench: RatesBench, project: Project) -> str:
 
 
 def run(bench: RatesBench, project: Project, progress: Console) -> dict[str, Any]:
-    """The table of `--json`."""
+    """The table of `--json`; `status` says whether the grid holds the best rate of every width.
+
+    Raises ValueError, before anything runs, for a device that is not there and for settings that leave too few steps or
+    tokens.
+    """
     recipe = project.recipe(SUITE)
+    check_device(recipe.device)
+    check_steps(bench, recipe)
     rates = bench.rates(recipe.training.learning_rate)
     progress.print(describe(bench, project))
     losses = measure_losses(bench, rates, recipe, project.params.executor.workers)
@@ -63,6 +75,7 @@ def run(bench: RatesBench, project: Project, progress: Console) -> dict[str, Any
         "rates": rates,
         "tokens": bench.tokens,
         "widths": rows,
+        "status": status_of(rows),
         "within_factor": spread([row["best_rate"] for row in rows]),
         "grid_within_factor": spread([row["grid_best"] for row in rows]),
         "coordinates": measure_coordinates(bench, recipe, project.params.executor.workers),
@@ -70,17 +83,29 @@ def run(bench: RatesBench, project: Project, progress: Console) -> dict[str, Any
     }
 
 
+def check_steps(bench: RatesBench, recipe: store.Recipe) -> None:
+    """Raises ValueError where a run is too short for its warm-up or the corpus too small for a run."""
+    training = recipe.training
+    steps, shortest = bench.tokens // training.batch_tokens, 2 * training.warmup_steps
+    if steps < shortest:
+        raise ValueError(
+            f"bench rates trains {bench.tokens} tokens, {steps} steps of batch_tokens "
+            f"{training.batch_tokens}: {shortest} are needed, so lower batch_tokens or warmup_steps"
+        )
+    batches = load_tokens(DATA).windows(training.sequence_length, training.batch_rows, 0, recipe.unique_tokens)
+    needed = max(steps, bench.coordinate_steps + 1) * training.batch_tokens
+    if not batches.cycles and needed > batches.tokens_available:
+        raise ValueError(
+            f"bench rates trains {needed} tokens, the corpus has {batches.tokens_available}: raise corpus.max_bytes or "
+            f"set suites.{SUITE}.unique_tokens to repeat them"
+        )
+
+
 def measure_losses(
     bench: RatesBench, rates: list[float], recipe: store.Recipe, workers: int
 ) -> dict[tuple[int, int], list[float | None]]:
     """Validation loss by (width, seed), one a rate; None where the run diverged."""
     steps = bench.tokens // recipe.training.batch_tokens
-    shortest = 2 * recipe.training.warmup_steps
-    if steps < shortest:
-        raise ValueError(
-            f"bench rates trains {bench.tokens} tokens, {steps} steps of batch_tokens "
-            f"{recipe.training.batch_tokens}: {shortest} are needed, so lower batch_tokens or warmup_steps"
-        )
     with tempfile.TemporaryDirectory() as scratch:
         jobs = [
             CellJob(
@@ -107,45 +132,67 @@ def measure_losses(
 
 
 def width_row(width: int, rates: list[float], losses: dict[int, list[float | None]]) -> dict[str, Any]:
-    """The best rate of a width: of the mean over seeds, of each seed, and of the grid as it is."""
+    """The best rate of a width: of the mean over seeds, of each seed, and of the grid as it is.
+
+    `at_edge`: it is an end of the grid, so the true one may lie beyond.
+    """
     mean = [None if None in column else sum(column) / len(column) for column in zip(*losses.values(), strict=True)]
+    best, of_grid = best_rate(rates, mean), grid_best(rates, mean)
     return {
         "width": width,
-        "best_rate": best_rate(rates, mean),
-        "grid_best": grid_best(rates, mean),
+        "best_rate": best,
+        "grid_best": of_grid,
+        "at_edge": any(found is not None and is_end(rates, found) for found in (best, of_grid)),
         "best_rate_by_seed": {str(seed): best_rate(rates, of_seed) for seed, of_seed in losses.items()},
         "losses": {str(seed): of_seed for seed, of_seed in losses.items()},
         "mean_losses": mean,
     }
 
 
-def grid_best(rates: list[float], losses: list[float | None]) -> float:
-    """The rate of the lowest loss; raises RuntimeError where every run diverged."""
+def is_end(rates: list[float], rate: float) -> bool:
+    """Whether the rate is the first or the last of the grid, but for rounding."""
+    return any(math.isclose(rate, end) for end in (rates[0], rates[-1]))
+
+
+def status_of(rows: list[dict[str, Any]]) -> Literal["ok", "edge", "diverged"]:
+    """ok where the grid holds the best rate of every width, diverged where a width has none, else edge."""
+    if any(row["grid_best"] is None for row in rows):
+        return "diverged"
+    return "edge" if any(row["at_edge"] for row in rows) else "ok"
+
+
+def grid_best(rates: list[float], losses: list[float | None]) -> float | None:
+    """The rate of the lowest loss; None where every run diverged."""
     kept = [(loss, rate) for rate, loss in zip(rates, losses, strict=True) if loss is not None]
-    if not kept:
-        raise RuntimeError("every rate diverged")
-    return min(kept)[1]
+    return min(kept)[1] if kept else None
 
 
-def best_rate(rates: list[float], losses: list[float | None]) -> float:
-    """Where a parabola in log(rate) through the points around the best has its minimum, held within those points."""
+def best_rate(rates: list[float], losses: list[float | None]) -> float | None:
+    """Where a parabola in log(rate) through the points around the best has its minimum, held within those points.
+
+    None where every run diverged.
+    """
     import numpy as np
 
+    of_grid = grid_best(rates, losses)
+    if of_grid is None:
+        return None
     kept = [(math.log(rate), loss) for rate, loss in zip(rates, losses, strict=True) if loss is not None]
-    centre = [x for x, _ in kept].index(math.log(grid_best(rates, losses)))
+    centre = [x for x, _ in kept].index(math.log(of_grid))
     first = max(0, min(centre - FIT_POINTS // 2, len(kept) - FIT_POINTS))
     x, y = (np.array(axis) for axis in zip(*kept[first : first + FIT_POINTS], strict=True))
     if len(x) < 3:
-        return grid_best(rates, losses)
+        return of_grid
     curvature, slope, _ = np.polyfit(x - x.mean(), y, 2)
     if curvature <= 0:
-        return grid_best(rates, losses)
+        return of_grid
     return math.exp(float(np.clip(x.mean() - slope / (2 * curvature), x.min(), x.max())))
 
 
-def spread(rates: list[float]) -> float:
-    """The largest over the smallest."""
-    return max(rates) / min(rates)
+def spread(rates: list[float | None]) -> float | None:
+    """The largest over the smallest; None where one is not known."""
+    known = [rate for rate in rates if rate is not None]
+    return max(known) / min(known) if len(known) == len(rates) else None
 
 
 def measure_coordinates(bench: RatesBench, recipe: store.Recipe, workers: int) -> dict[str, Any]:
@@ -168,15 +215,21 @@ def measure_coordinates(bench: RatesBench, recipe: store.Recipe, workers: int) -
     return result
 
 
+def digits(value: float | None, spec: str = ".3g") -> str:
+    """The number in that format; a dash where every run diverged."""
+    return "-" if value is None else format(value, spec)
+
+
 def show(result: dict[str, Any], console: Console) -> None:
     """The result as two tables and a line."""
     table = Table("width", "best rate", "of the grid", "by seed", "lowest loss")
     for row in result["widths"]:
-        by_seed = ", ".join(f"{rate:.3g}" for rate in row["best_rate_by_seed"].values())
-        lowest = min(loss for loss in row["mean_losses"] if loss is not None)
-        table.add_row(str(row["width"]), f"{row['best_rate']:.3g}", f"{row['grid_best']:.3g}", by_seed, f"{lowest:.3f}")
+        by_seed = ", ".join(digits(rate) for rate in row["best_rate_by_seed"].values())
+        lowest = min((loss for loss in row["mean_losses"] if loss is not None), default=None)
+        of_grid = digits(row["grid_best"]) + " (edge)" * row["at_edge"]
+        table.add_row(str(row["width"]), digits(row["best_rate"]), of_grid, by_seed, digits(lowest, ".3f"))
     console.print(table)
-    console.print(f"best rates lie within a factor of {result['within_factor']:.2f}")
+    console.print(CONCLUSIONS[result["status"]].format(result["within_factor"]))
     coordinates = result["coordinates"]
     sites = Table("site", "muP", "standard", title="slope of log(activation) against log(width)")
     for site, slope in coordinates["mup"]["slopes"].items():

@@ -6,6 +6,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from experiments.bench.rates import digits
+
 WIDTH_COLOURS = ("#4477aa", "#cc6677", "#228833", "#aa8800", "#66ccee", "#aa3377")
 SITES = {
     "embedding": "#4477aa",
@@ -31,7 +33,7 @@ def write_figure(result: dict[str, Any], out: Path) -> Path:
 
 def _losses(figure: go.Figure, result: dict[str, Any]) -> None:
     for row, colour in zip(result["widths"], WIDTH_COLOURS, strict=False):
-        name = f"width {row['width']}, best {row['best_rate']:.2g}"
+        name = f"width {row['width']}, best {digits(row['best_rate'], '.2g')}"
         line = go.Scatter(x=result["rates"], y=row["mean_losses"], name=name, line={"color": colour})
         figure.add_trace(line, row=1, col=1)
         for losses in row["losses"].values():
@@ -39,7 +41,8 @@ def _losses(figure: go.Figure, result: dict[str, Any]) -> None:
                 x=result["rates"], y=losses, mode="markers", marker={"color": colour, "size": 5}, showlegend=False
             )
             figure.add_trace(seed, row=1, col=1)
-        figure.add_vline(x=row["best_rate"], line={"color": colour, "dash": "dot"}, row=1, col=1)  # pyright: ignore[reportArgumentType]
+        if row["best_rate"] is not None:
+            figure.add_vline(x=row["best_rate"], line={"color": colour, "dash": "dot"}, row=1, col=1)  # pyright: ignore[reportArgumentType]
     figure.update_xaxes(title="learning rate", type="log", row=1, col=1)
     figure.update_yaxes(title="nats a token", row=1, col=1)
 

@@ -87,14 +87,17 @@ def measure_width(bench: TrainBench, cell: Cell, recipe: store.Recipe) -> dict[s
 
 
 def width_row(width: int, launches: list[Launch], batch_tokens: int) -> dict[str, Any]:
-    """The row of `widths`: rates in tokens a second (medians), raw samples by launch beside them."""
+    """The row of `widths`: rates in tokens a second (medians), raw samples by launch beside them.
+
+    `status` judges the first losses of every launch; `first_losses` are those of the first launch.
+    """
     import numpy as np
 
     names = list(launches[0].seconds)
     rates = {name: [[one.steps * batch_tokens / s for s in one.seconds[name]] for one in launches] for name in names}
     median = {name: float(np.median(np.concatenate(samples))) for name, samples in rates.items()}
-    losses = {name: launches[0].reports[name]["losses"] for name in names}
-    differences = [abs(a - b) for name in names for a, b in zip(losses[name], losses[OURS], strict=True)]
+    losses = [{name: one.reports[name]["losses"] for name in names} for one in launches]
+    differences = [abs(a - b) for of in losses for name in names for a, b in zip(of[name], of[OURS], strict=True)]
 
     def against(name: str) -> dict[str, Any]:
         ratio, interval = paired_ratio(launches, name, OURS)
@@ -109,7 +112,7 @@ def width_row(width: int, launches: list[Launch], batch_tokens: int) -> dict[str
         "control": {"ours": median[CONTROL], "ratio": control, "ci95": control_interval},
         "status": "ok" if all(difference < LOSS_TOLERANCE for difference in differences) else "incorrect",
         "max_loss_difference": max(differences),
-        "first_losses": losses,
+        "first_losses": losses[0],
         "warmup_seconds": {name: [one.reports[name]["warmup_seconds"] for one in launches] for name in names},
         "steps_a_round": [one.steps for one in launches],
         "tokens_per_second": rates,
@@ -160,10 +163,12 @@ def show(result: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     grid = result["grid"]
+    difference = grid["max_loss_difference"]
+    largest = "a run diverged" if difference is None else f"they differ by at most {difference:.2%}"
     console.print(
         f"grid of {len(grid['points'])} points on {grid['workers']} processes: {grid['ours_seconds']:.0f} s with "
         f"trunks (cold compile cache), {grid['trainer_seconds']:.0f} s as independent Trainer runs, ratio "
-        f"{grid['ratio']:.2f}; losses differ by at most {grid['max_loss_difference']:.2%}"
+        f"{grid['ratio']:.2f}; losses {grid['status']}, {largest}"
     )
 
 

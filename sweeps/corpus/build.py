@@ -16,7 +16,7 @@ from models.tokenizer import BOS_ID, check_vocab_size, encode_bytes, train_token
 from sweeps.corpus.excerpts import cut_excerpts
 from sweeps.corpus.params import CorpusParams, ValidationParams, built_from
 from sweeps.corpus.select import select_documents
-from sweeps.corpus.sources import Document
+from sweeps.corpus.sources import Document, file_stamps
 from sweeps.tokens import SCHEMA_VERSION, stored_dtype
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def build_corpus(
     """
     check_vocab_size(vocab_size)
     report = progress or (lambda line: None)
+    stamps = file_stamps(corpus)
     selection = select_documents(corpus, report)
     if not selection.train:
         raise ValueError(
@@ -68,6 +69,7 @@ def build_corpus(
             "schema_version": SCHEMA_VERSION,
             "source": corpus.source,
             "params": built_from(corpus, vocab_size, validation),
+            "files": stamps,
             "digest": train_digest.hexdigest(),
             "validation_digest": held_digest.hexdigest(),
             "vocab_size": vocab_size,

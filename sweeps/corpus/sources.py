@@ -97,7 +97,8 @@ def normalise(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_files(params: CorpusParams) -> Iterator[Document]:
+def matched_files(params: CorpusParams) -> list[Path]:
+    """The files that `paths` names now, sorted; raises ValueError for a pattern that matches none."""
     paths: set[Path] = set()
     for pattern in params.paths:
         matches = {Path(path) for path in glob.glob(pattern, recursive=True)}  # noqa: PTH207 (may be absolute)
@@ -105,7 +106,18 @@ def _read_files(params: CorpusParams) -> Iterator[Document]:
         if not files:
             raise ValueError(f"corpus.paths {pattern!r} matches no file: check it and the directory it starts in")
         paths |= files
-    for path in sorted(paths):
+    return sorted(paths)
+
+
+def file_stamps(params: CorpusParams) -> list[list[Any]]:
+    """Name, bytes and time of change of every file of source `files`; empty for the sources that are not files."""
+    if params.source != "files":
+        return []
+    return [[path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in matched_files(params)]
+
+
+def _read_files(params: CorpusParams) -> Iterator[Document]:
+    for path in matched_files(params):
         if path.suffix not in READERS:
             raise ValueError(f"corpus.paths matches {path}, of no known kind: use {', '.join(READERS)} files")
         for name, text in READERS[path.suffix](path, params.text_field):

@@ -79,6 +79,11 @@ def test_nothing_finished_and_nothing_there(sweep, tmp_path):
         read_points(tmp_path / "nowhere.csv")
 
 
+def test_whole_numbers_of_real_models_do_not_overflow(tmp_path):
+    (tmp_path / "runs.csv").write_text("params,tokens,loss\n1000000000,20000000000,2.6\n400000000,8000000000,2.9\n")
+    assert read_points(tmp_path / "runs.csv")["flops"].tolist() == [1.92e19, 1.2e20]
+
+
 def test_digest_is_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"law")
     assert file_digest(tmp_path / "file") == hashlib.sha256(b"law").hexdigest()

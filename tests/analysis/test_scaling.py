@@ -8,7 +8,7 @@ from analysis.bootstrap import MIN_CELLS, Noise, draw_laws, noise_of, resample_c
 from analysis.fit import Observations, fit_hoffmann
 from analysis.heldout import misfit_factor, rolling, sizes_by_compute, split
 from analysis.params import FitParams
-from analysis.points import complete, validate_points
+from analysis.points import complete, read_points, validate_points
 from analysis.predict import estimate, prediction_intervals
 from analysis.scaling import fit_law, intervals_of_parameters
 
@@ -151,6 +151,14 @@ def test_law_file_is_plain_and_complete(sweep, sweep_law):
     assert again["heldout"]["mean_abs_rel_error"] == pytest.approx(np.mean(errors))
     assert again["heldout"]["max_abs_rel_error"] == max(errors)
     assert set(again["alternatives"]) == {"params_total", "params_with_head"}
+
+
+def test_runs_that_did_not_finish_are_counted(sweep, quick, tmp_path):
+    table = sweep.copy()
+    table.loc[3, ["status", "loss"]] = ["diverged", np.nan]
+    table.to_csv(tmp_path / "points.csv", index=False)
+    law = fit_law(read_points(tmp_path / "points.csv"), quick)
+    assert (law["num_points"], law["num_dropped"]) == (len(sweep) - 1, 1)
 
 
 def test_the_same_seed_gives_the_same_law(sweep, sweep_law, quick):

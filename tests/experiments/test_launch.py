@@ -1,5 +1,7 @@
 """The executor: which cell goes first, what a dying worker takes along, who waits for whom."""
 
+import fcntl
+import json
 import os
 import signal
 import threading
@@ -10,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.launch import next_job, only_one
+from experiments.launch import next_job, only_one, run_cells
 from experiments.sweep import relative_cost
+from sweeps import store
 from sweeps.grid import Cell
+from sweeps.train import train_cell
 from sweeps.train_job import CellJob
 
 SHORT, LONG = 61_440, 163_840
@@ -48,6 +52,36 @@ def test_one_process_a_suite(tmp_path: Path) -> None:
             pass
     with only_one(lock):
         pass
+
+
+def test_a_glance_at_the_lock_does_not_turn_a_sweep_away(tmp_path: Path) -> None:
+    lock = tmp_path / "law.lock"
+    lock.touch()
+    with lock.open() as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        release = threading.Timer(0.1, fcntl.flock, (glance, fcntl.LOCK_UN))
+        release.start()
+        with only_one(lock):
+            release.join()
+
+
+def test_a_cell_that_fails_at_once_keeps_what_its_stale_branches_hold(trained, workplace) -> None:
+    workplace.copy_runs(trained)
+    job = replace(workplace.job(learning_rate=0.02), data=workplace.path / "gone")
+    cache = workplace.path / "cache"
+    failure, again = run_cells([job, job], 1, cache, relative_cost, lambda: None)
+    assert failure == again
+    assert "holds no manifest.json" in failure.reason
+    assert [job.state(steps) for steps in job.cell.steps] == ["failed", "failed"]
+    for tokens in (SHORT, LONG):
+        assert workplace.record(tokens)["reason"] == failure.reason
+        assert workplace.weights(tokens) == trained.weights(tokens)
+        assert store.read_metrics(workplace.branch(tokens)) == store.read_metrics(trained.branch(tokens))
+        before = json.loads((workplace.branch(tokens) / "record.stale.json").read_text())
+        assert before == trained.record(tokens)
+    train_cell(replace(job, data=workplace.job().data))
+    assert not job.pending_steps()
+    assert not list(workplace.path.rglob("record.stale.json"))
 
 
 class Murderer(threading.Thread):

@@ -1,6 +1,7 @@
 """Prices against what training then spends: steps, bytes, FLOPs."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,27 @@ def test_a_probe_measures_and_leaves_nothing(workplace, tmp_path, monkeypatch) -
         assert probe.step < 0.5
     assert list(tmp_path.iterdir()) == []
     assert not (workplace.path / "runs").exists()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_probe_takes_no_more_tokens_than_the_corpus_has(workplace, tmp_path) -> None:
+    job = workplace.job()
+    small = shutil.copytree(job.data, tmp_path / "small")
+    with (small / "train.bin").open("r+b") as file:
+        file.truncate(2 * (40 * job.recipe.training.batch_tokens + 1))
+    job = replace(job, data=small, cell=replace(job.cell, steps=(40,)))
+    _, warm = cost.measure(job)
+    assert warm.step > 0
+    train_cell(job)
+    assert not job.pending_steps()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_probe_that_diverges_is_timed_and_leaves_nothing(workplace, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _, warm = cost.measure(workplace.job(learning_rate=1e30))
+    assert min(warm.step, warm.branch_end) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_probes_are_kept_for_the_same_machine_and_recipe(tmp_path: Path) -> None:

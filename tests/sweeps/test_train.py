@@ -161,6 +161,45 @@ def test_cuts_anywhere_leave_no_trace(trained, workplace, monkeypatch) -> None:
     assert not list(workplace.path.glob("runs/law/*/.*"))
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_a_damaged_state_is_trained_again(trained, workplace) -> None:
+    workplace.copy_runs(trained)
+    trunk = workplace.branch(LONG).with_name("trunk")
+    shutil.rmtree(workplace.branch(LONG))
+    states = {step: (trunk / f"{step}.pt").read_bytes() for step in (FIRST_FORK, 256)}
+    (trunk / "256.pt").write_bytes(states[256][: len(states[256]) // 2])
+    (trunk / "96.pt").write_bytes(b"")
+    (trunk / "100.tmp").write_bytes(b"half")
+    train_cell(workplace.job())
+    assert workplace.weights(LONG) == trained.weights(LONG)
+    assert workplace.identity(LONG) == trained.identity(LONG)
+    assert sorted(path.name for path in trunk.glob("*.[pt]*")) == ["256.pt"]
+    assert lines(trunk) == lines(trained.branch(LONG).with_name("trunk"))
+
+
+def test_an_unfinished_last_line_of_metrics_goes(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 20}\n{"step": 40}\n{"st')
+    assert store.keep_whole_lines(tmp_path) == [{"step": 20}, {"step": 40}]
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 20}\n{"step": 40}\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_corpus_built_anew_under_a_running_sweep_is_refused(workplace) -> None:
+    job = workplace.job()
+    with pytest.raises(ValueError, match="was built anew since this sweep began: start it again"):
+        train_cell(replace(job, recipe=replace(job.recipe, data_digest="of before")))
+    assert not workplace.branch(SHORT).parent.exists()
+
+
+@pytest.mark.gpu
+def test_an_accelerator_gives_about_the_loss_of_the_cpu(trained, workplace) -> None:
+    workplace.set("executor.device", "cuda")
+    workplace.trained()
+    for tokens in (SHORT, LONG):
+        assert workplace.record(tokens)["device"] == "cuda"
+        assert workplace.record(tokens)["loss"] == pytest.approx(trained.record(tokens)["loss"], rel=0.01)
+
+
 # Growing grids
 
 
@@ -186,7 +225,8 @@ def test_new_sizes_and_counts_train_alone_and_a_failed_cell_stops_no_other(train
     workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, between]}])
     state = workplace.branch(SHORT).with_name("trunk") / "96.pt"
     whole = state.read_bytes()
-    state.write_bytes(whole[: len(whole) // 2])
+    state.unlink()
+    state.mkdir()
 
     failed = workplace.scalelab("train")
     assert failed.returncode == 1, failed.stderr
@@ -200,6 +240,7 @@ def test_new_sizes_and_counts_train_alone_and_a_failed_cell_stops_no_other(train
     assert record["loss"] is None
     assert workplace.record(between, "w0032-s0")["status"] == "done"
 
+    state.rmdir()
     state.write_bytes(whole)
     grown = workplace.stamps()
     done = workplace.trained()

@@ -1,0 +1,26 @@
+"""The plan's wall clock against the order in which the executor deals."""
+
+from dataclasses import replace
+
+from experiments.plan import wall_seconds
+from sweeps.cost import Probe
+from sweeps.grid import Cell
+
+
+def test_two_workers_are_dealt_cells_as_the_executor_deals_them(workplace) -> None:
+    job = workplace.job()
+    steps = job.cell.steps
+    jobs = [replace(job, cell=Cell("law", "decoder", *cell, steps)) for cell in ((16, 0), (16, 1), (32, 0), (64, 0))]
+
+    def probes(cold: bool) -> dict[int, tuple[Probe, Probe]]:
+        """A cell costs its `build` alone: the smallest model takes longest, as it can on a busy machine."""
+        seconds = {16: 4.0, 32: 3.0, 64: 2.0}
+        warm = {width: Probe(width, build, 0.0, 0.0, 0.0, cold=False) for width, build in seconds.items()}
+        return {width: (replace(probe, first_step=10.0 * cold, cold=True), probe) for width, probe in warm.items()}
+
+    # By FLOPs: 64 until 2 and 32 until 3, then 16 from 2 to 6 and from 3 to 7. By seconds the end would be 8.
+    assert wall_seconds(jobs, probes(cold=True), 2, cold=False) == 7
+    assert wall_seconds(jobs, probes(cold=True), 1, cold=False) == 13
+    # A cold cache costs the first cell of a width 10 more: 64 until 12, 32 until 13, 16 from 12 to 26 and 13 to 17.
+    assert wall_seconds(jobs, probes(cold=True), 2, cold=True) == 26
+    assert wall_seconds([], {}, 2, cold=True) == 0
