@@ -1,0 +1,24 @@
+"""Functional forms. A law is defined here and nowhere else: a name, its terms, and the papers it is from."""
+
+from analysis.laws.base import FLOPS_PER_PARAM_TOKEN, Array, Coordinate, Expansion, Law, Logs
+from analysis.laws.nested import Nested
+from analysis.laws.power import PowerSum, Term
+from analysis.laws.repeated import Repeated
+
+SIZE, DATA, FLOOR = Term("A", {"params": "alpha"}), Term("B", {"tokens": "beta"}), Term("E")
+
+LAWS: dict[str, Law] = {
+    law.name: law
+    for law in (
+        # Hoffmann et al. (2022), approach 3.
+        PowerSum("hoffmann", "E + A/N^alpha + B/D^beta", (SIZE, DATA, FLOOR)),
+        # Kaplan et al. (2020), equation 1.5: gamma is their alpha_D, alpha gamma their alpha_N.
+        Nested("kaplan", "(A/N^alpha + B/D)^gamma", floor_too=False, beta=1.0),
+        Nested("interaction", "E + (A/N^alpha + B/D^beta)^gamma", floor_too=True),
+        Repeated(),
+        PowerSum("fixed-n", "E + B/D^beta", (DATA, FLOOR)),
+        PowerSum("fixed-d", "E + A/N^alpha", (SIZE, FLOOR)),
+    )
+}
+
+__all__ = ["FLOPS_PER_PARAM_TOKEN", "LAWS", "Array", "Coordinate", "Expansion", "Law", "Logs"]
