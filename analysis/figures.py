@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from analysis.laws import FLOPS_PER_PARAM_TOKEN, Hoffmann
+from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Fitted
 
 SEED_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 GREY = "#808890"
@@ -24,9 +24,9 @@ FLOPS_AXIS = {"type": "log", "exponentformat": "power", "dtick": 1, "title": {"t
 NUM_BUDGETS = 5  # isoFLOP curves drawn
 
 
-def law_of(law: dict) -> Hoffmann:
+def law_of(law: dict) -> Fitted:
     """The fitted law inside law.json."""
-    return Hoffmann(**law["params"])
+    return Fitted.of(LAWS[law["law"]], law["params"])
 
 
 def size_colors(points: pd.DataFrame) -> dict:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.fit import MIN_POINTS, MIN_SIZES
+from analysis.fit import MIN_LEVELS
+from analysis.laws import LAWS
 from analysis.params import FitParams
 from analysis.predict import NORMAL_975, Estimate, estimate, prediction_intervals
 
 MIN_HELD_OUT_CELLS = 3
 MIN_HELD_OUT_RUNS = 6
+MAX_ROLLS = 6  # in a table of many sizes the rolling hold-outs end at so many of them, evenly spread
 MIN_FIT_CELLS = 4  # three between-cell parameters and one degree of freedom for the noise
 
 
@@ -26,25 +28,21 @@ def sizes_by_compute(points: pd.DataFrame) -> list:
     return points.groupby("size")["flops"].max().sort_values(kind="stable").index.tolist()
 
 
-def split(points: pd.DataFrame, held_out_sizes: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(points: pd.DataFrame, held_out_sizes: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Fitted rows and held-out rows: every cell of the `held_out_sizes` sizes with the most compute is held out.
 
-    More sizes are held out when those have fewer than MIN_HELD_OUT_CELLS cells or MIN_HELD_OUT_RUNS runs. Raises
-    ValueError when too few sizes are left to fit.
+    More sizes are held out when those have fewer than MIN_HELD_OUT_CELLS cells or MIN_HELD_OUT_RUNS runs. None when too
+    few are left to fit.
     """
     sizes = sizes_by_compute(points)
-    for count in range(held_out_sizes, len(sizes) - MIN_SIZES + 1):
+    for count in range(held_out_sizes, len(sizes) - MIN_LEVELS + 1):
         held = points["size"].isin(sizes[len(sizes) - count :])
         fitted, target = points[~held].reset_index(drop=True), points[held].reset_index(drop=True)
         if fitted["cell"].nunique() < MIN_FIT_CELLS:
             break
         if target["cell"].nunique() >= MIN_HELD_OUT_CELLS and len(target) >= MIN_HELD_OUT_RUNS:
             return fitted, target
-    raise ValueError(
-        f"points: {len(sizes)} sizes, {points['cell'].nunique()} cells, {len(points)} runs are too few to hold out "
-        f"fit.held_out_sizes = {held_out_sizes} sizes or more ({MIN_HELD_OUT_CELLS} cells, {MIN_HELD_OUT_RUNS} runs) "
-        f"and to fit {MIN_SIZES} others ({MIN_FIT_CELLS} cells); add sizes or seeds"
-    )
+    return None
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,12 @@ class Roll:
 def rolling(points: pd.DataFrame, params: FitParams) -> list[Roll]:
     """Hold-outs from every set of smallest sizes that identifies the law, each predicting the next sizes' cells."""
     sizes = sizes_by_compute(points)
+    least = len(LAWS[params.law].coordinates) + 1
     rolls = []
-    for num_sizes in range(MIN_SIZES, len(sizes)):
+    ends = np.unique(np.linspace(MIN_LEVELS, len(sizes) - 1, MAX_ROLLS).astype(int)) if len(sizes) > MIN_LEVELS else []
+    for num_sizes in ends:
         fit_points = points[points["size"].isin(sizes[:num_sizes])].reset_index(drop=True)
-        if len(fit_points) < MIN_POINTS or fit_points["tokens"].nunique() < MIN_SIZES:
+        if len(fit_points) < least or fit_points["tokens"].nunique() < MIN_LEVELS:
             continue
         if fit_points["cell"].nunique() < MIN_FIT_CELLS:
             continue
@@ -93,9 +93,15 @@ def misfit_factor(rolls: list[Roll], fitted_sizes: list) -> float:
     return max(1.0, float(np.sqrt(np.mean(by_size)))) if by_size else 1.0
 
 
-def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict:
-    """The `heldout` part of law.json: errors, interval widths and coverage on the largest cells and when rolling."""
-    fit_points, target = split(points, params.held_out_sizes)
+def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict | None:
+    """The `heldout` part of law.json: errors, interval widths and coverage on the largest cells and when rolling.
+
+    None where the table has too few sizes, cells or runs to hold any out.
+    """
+    parts = split(points, params.held_out_sizes)
+    if parts is None:
+        return None
+    fit_points, target = parts
     fitted = estimate(fit_points, params)
     misfit = misfit_factor(rolls, fit_points["size"].unique().tolist())
     rows = compare(fitted, target, misfit, params.seed)
@@ -114,7 +120,7 @@ def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict
         # Over every hold-out that identifies a law, this one or its like among them: one alone has too few runs.
         "pi95_coverage": inside / num_rolled if num_rolled else summary(rows)["pi95_coverage"],
         "num_inside": int(rows["num_inside"].sum()),
-        "law": fitted.solution.law.to_dict(),
+        "law": fitted.solution.fitted.params,
         "unidentified": fitted.solution.unidentified,
         "rows": rows.to_dict("records"),
         "rolling": {

@@ -1,17 +1,24 @@
 """What the scaling-law fit can be told. Imports only the standard library, so that reading params.yaml stays light."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+LawName = Literal["hoffmann", "kaplan", "interaction", "repeated", "fixed-n", "fixed-d"]
+EstimatorName = Literal["huber", "l1", "least-squares"]
 
 
 @dataclass(frozen=True)
 class FitParams:
-    """Settings of one law fit: the estimator, its uncertainty and what is held out.
+    """Settings of one law fit: form, estimator, its uncertainty and what is held out.
 
-    `delta` is the Huber threshold on log-loss residuals (Hoffmann et al. 2022 use 1e-3), `starts` the number of initial
-    points, `bootstrap` the number of refitted draws behind every interval, `held_out_sizes` how many of the largest
-    sizes are predicted rather than fitted, and `seed` fixes starts and draws.
+    `law` is the form and `estimator` the loss summed over residuals of ln L; `delta` is the Huber threshold on them
+    (Hoffmann et al. 2022 use 1e-3), `starts` the number of initial points, `bootstrap` the number of refitted draws
+    behind every interval, `held_out_sizes` how many of the largest sizes are predicted rather than fitted, and `seed`
+    fixes starts and draws.
     """
 
+    law: LawName = "hoffmann"
+    estimator: EstimatorName = "huber"
     delta: float = 1e-3
     starts: int = 48
     bootstrap: int = 1000

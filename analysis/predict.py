@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from analysis.bootstrap import Noise, draw_laws, noise_of
-from analysis.fit import Observations, Solution, fit_hoffmann
-from analysis.laws import Array, log_loss
+from analysis.bootstrap import draw_laws
+from analysis.fit import Estimator, Observations, Solution, fit
+from analysis.laws import LAWS, Array
+from analysis.noise import Noise, noise_of
 from analysis.params import FitParams
 
 NORMAL_975 = 1.959963984540054
@@ -17,11 +18,16 @@ QUANTILES = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A law, the noise around it, and the laws other seeds might have given (theta, one row a draw)."""
+    """A law, the noise around it, and the laws other seeds might have given (coordinates, one row a draw)."""
 
     solution: Solution
     noise: Noise
     theta_draws_PK: Array
+
+    @property
+    def widening(self) -> float:
+        """What the noise's own uncertainty does to an interval: Student's t over the normal at 97.5%."""
+        return float(student.ppf(0.975, self.noise.degrees) / NORMAL_975)
 
 
 @dataclass(frozen=True)
@@ -35,31 +41,35 @@ class Intervals:
 
 def estimate(points: pd.DataFrame, params: FitParams) -> Estimate:
     """Fit the law to every row of `points` and refit it to `params.bootstrap` draws."""
-    observations = Observations.of(points)
-    solution = fit_hoffmann(observations, params.delta, params.starts, params.seed)
-    noise = noise_of(points, solution.law)
+    law, estimator = LAWS[params.law], Estimator(params.estimator, params.delta)
+    observations = Observations.of(points, law)
+    solution = fit(observations, law, estimator, params.starts, params.seed)
+    expansion = law.expand(solution.fitted.theta_K[None], observations.logs)
+    residual_N = observations.log_loss_N - expansion.log_loss_PN[0]
+    noise = noise_of(points["cell"], residual_N, expansion.jacobian_PNK[0])
     rng = np.random.default_rng(params.seed)
-    draws = draw_laws(points, observations, solution.law, noise, params.delta, params.bootstrap, rng)
+    draws = draw_laws(points, observations, solution, noise, estimator, params.bootstrap, rng)
     return Estimate(solution, noise, draws)
 
 
+def widened(middle: Array, draws_PX: Array, widen: float) -> tuple[Array, Array]:
+    """Ends of the middle 95% of the draws, moved away from the point estimate by the factor `widen`."""
+    low, high = np.percentile(draws_PX, QUANTILES, axis=0)
+    return middle - widen * np.maximum(middle - low, 0.0), middle + widen * np.maximum(high - middle, 0.0)
+
+
 def prediction_intervals(fitted: Estimate, targets: pd.DataFrame, misfit: float = 1.0, seed: int = 0) -> Intervals:
-    """What one further run at each row's `params` and `tokens` should measure.
+    """What one further run at each row's columns should measure.
 
     Four sources widen an interval: the parameters (refitted draws), the seed (a cell effect), the branch (a residual),
     and what no bootstrap sees: that the noise was itself estimated from few cells (Student's t instead of the normal)
     and that the form may bend beyond the fitted sizes (`misfit`, measured by rolling hold-outs; see heldout.py).
     """
-    log_params_N, log_tokens_N = (np.log(targets[name].to_numpy(dtype=float)) for name in ("params", "tokens"))
-    predicted_N = log_loss(fitted.solution.law.theta()[None], log_params_N, log_tokens_N)[0]
-    drawn_PN = log_loss(fitted.theta_draws_PK, log_params_N, log_tokens_N)
+    law = fitted.solution.fitted.law
+    logs = {name: np.log(targets[name].to_numpy(dtype=float)) for name in law.columns}
+    predicted_N = law.log_loss(fitted.solution.fitted.theta_K[None], logs)[0]
+    drawn_PN = law.log_loss(fitted.theta_draws_PK, logs)
     rng = np.random.default_rng([seed, 1])  # not the stream that drew the laws
-    spread = np.hypot(fitted.noise.cell, fitted.noise.residual)
-    drawn_PN = drawn_PN + spread * rng.standard_normal(drawn_PN.shape)
-    low_N, high_N = np.percentile(drawn_PN, QUANTILES, axis=0)
-    widen = misfit * student.ppf(0.975, fitted.noise.degrees) / NORMAL_975
-    return Intervals(
-        np.exp(predicted_N),
-        np.exp(predicted_N - widen * np.maximum(predicted_N - low_N, 0.0)),
-        np.exp(predicted_N + widen * np.maximum(high_N - predicted_N, 0.0)),
-    )
+    drawn_PN = drawn_PN + fitted.noise.run * rng.standard_normal(drawn_PN.shape)
+    low_N, high_N = widened(predicted_N, drawn_PN, misfit * fitted.widening)
+    return Intervals(np.exp(predicted_N), np.exp(low_N), np.exp(high_N))

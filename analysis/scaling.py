@@ -1,66 +1,74 @@
-"""From the table of runs to law.json: fitted, held out, refitted on everything, with intervals."""
+"""From the table of runs to law.json: fitted, held out, refitted on everything, with intervals and diagnostics."""
 
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.bootstrap import scheme_for
-from analysis.fit import PARAMETERS, Observations, Solution, fit_hoffmann
+from analysis.diagnostics import diagnose
+from analysis.fit import Estimator, Observations, Solution, fit
 from analysis.heldout import held_out, misfit_factor, rolling
-from analysis.laws import Array
+from analysis.laws import LAWS, Law, size_exponent
 from analysis.params import FitParams
 from analysis.points import validate_points
-from analysis.predict import QUANTILES, estimate
+from analysis.predict import Estimate, estimate, widened
 
+SCHEMA_VERSION = 2
 # Other ways to count N; counting the head alone moved a from .835 to .706 in Porian et al. (2024).
 ALTERNATIVE_COUNTS = ("params_total", "params_with_head")
+RANGES = ("params", "tokens", "flops")
 
 
-def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] | None = None) -> dict:
+def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The content of law.json: plain numbers, strings, lists and dicts only.
 
     The held-out cells are predicted by laws that never saw them; the law returned is then refitted on all points.
-    `inputs` names the digests of the files behind the points. Raises ValueError when the runs cannot identify a law
-    or leave nothing to hold out, saying what to train.
+    `inputs` names the digests of the files behind the points. `heldout` is None where the table has too few sizes for
+    it, and a diagnostic says so. Raises ValueError when the runs cannot identify a law, saying what to train.
     """
+    began = time.process_time()
     num_dropped = points.attrs.get("num_dropped", 0)
     points = validate_points(points)
     fitted = estimate(points, params)
-    refuse_meaningless(fitted.solution)
+    solution, law = fitted.solution, fitted.solution.fitted.law
+    refuse_meaningless(solution)
     rolls = rolling(points, params)
-    law, draws_PK = fitted.solution.law, fitted.theta_draws_PK
-    size_exponent_P = draws_PK[:, 4] / (draws_PK[:, 3] + draws_PK[:, 4])
+    held = held_out(points, params, rolls)
+    misfit = misfit_factor(rolls, points["size"].unique().tolist())
     return {
-        "schema_version": 1,
-        "law": "hoffmann",
-        "estimator": "huber",
+        "schema_version": SCHEMA_VERSION,
+        "law": law.name,
+        "formula": law.formula,
+        "estimator": params.estimator,
         "delta": params.delta,
         "num_points": len(points),
         "num_sizes": points["size"].nunique(),
         "num_cells": points["cell"].nunique(),
         "num_dropped": num_dropped,
-        "objective": fitted.solution.objective,
-        "params": law.to_dict(),
-        "unidentified": fitted.solution.unidentified,
-        "ci95": intervals_of_parameters(draws_PK),
-        "exponents": {
-            "a": law.a,
-            "b": law.b,
-            "a_ci95": interval(size_exponent_P),
-            "b_ci95": interval(1 - size_exponent_P),
-        },
-        "starts": fitted.solution.starts,
-        "starts_agreeing": fitted.solution.starts_agreeing,
+        "objective": solution.objective,
+        "params": solution.fitted.params,
+        "unidentified": solution.unidentified,
+        "ci95": intervals_of_parameters(fitted),
+        "exponents": exponents(fitted),
+        "starts": solution.starts,
+        "starts_agreeing": solution.starts_agreeing,
         "bootstrap": {"scheme": scheme_for(points), "draws": params.bootstrap, "seed": params.seed},
         "noise": {
             "cell": fitted.noise.cell,
             "residual": fitted.noise.residual,
             "degrees": fitted.noise.degrees,
-            "misfit": misfit_factor(rolls, points["size"].unique().tolist()),
+            "misfit": misfit,
         },
-        "heldout": held_out(points, params, rolls),
+        "heldout": held,
         "alternatives": alternatives(points, params),
+        "diagnostics": diagnose(points, fitted, params, held),
+        "range": {name: [float(points[name].min()), float(points[name].max())] for name in RANGES},
+        # For forecasts: the laws that other runs might have given, a row a draw, in the solver's coordinates.
+        "draws": [" ".join(f"{value:.6f}" for value in theta_K) for theta_K in fitted.theta_draws_PK],
+        "cpu_seconds": time.process_time() - began,
         "inputs": dict(inputs or {}),
     }
 
@@ -75,21 +83,34 @@ def refuse_meaningless(solution: Solution) -> None:
 def alternatives(points: pd.DataFrame, params: FitParams) -> dict[str, dict]:
     """The same law under other counts of N, as far as the table has them: parameters, exponents, objective."""
     found = {}
+    law, estimator = LAWS[params.law], Estimator(params.estimator, params.delta)
     for column in ALTERNATIVE_COUNTS:
-        if column in points:
-            solution = fit_hoffmann(Observations.of(points, column), params.delta, params.starts, params.seed)
-            law = solution.law
-            exponents = {"a": law.a, "b": law.b}
-            found[column] = {"params": law.to_dict(), "exponents": exponents, "objective": solution.objective}
+        if column in points and "params" in law.columns:
+            solution = fit(Observations.of(points, law, column), law, estimator, params.starts, params.seed)
+            found[column] = {"params": solution.fitted.params, "objective": solution.objective}
+            if shares_budget(law):
+                found[column]["exponents"] = {"a": solution.fitted.a, "b": solution.fitted.b}
     return found
 
 
-def intervals_of_parameters(draws_PK: Array) -> dict[str, list[float]]:
-    """The middle 95% of A, B, E, alpha and beta over draws of theta."""
-    values_PK = np.column_stack([np.exp(draws_PK[:, :3]), draws_PK[:, 3:]])
-    return {name: interval(values_PK[:, k]) for k, name in enumerate(PARAMETERS)}
+def shares_budget(law: Law) -> bool:
+    """Whether the law has an optimal size and an optimal number of tokens."""
+    return law.allocation(np.zeros((1, len(law.coordinates)))) is not None
 
 
-def interval(draws_P: Array) -> list[float]:
-    """The middle 95% of the draws."""
-    return [float(end) for end in np.percentile(draws_P, QUANTILES)]
+def exponents(fitted: Estimate) -> dict[str, Any]:
+    """a and b of N_opt ~ C^a, D_opt ~ C^b with intervals; empty for a law of one column."""
+    law, theta_K = fitted.solution.fitted.law, fitted.solution.fitted.theta_K
+    if not shares_budget(law):
+        return {}
+    a = size_exponent(law, theta_K[None])
+    low, high = (float(end[0]) for end in widened(a, size_exponent(law, fitted.theta_draws_PK)[:, None], fitted.widening))
+    return {"a": float(a[0]), "b": float(1 - a[0]), "a_ci95": [low, high], "b_ci95": [1 - high, 1 - low]}
+
+
+def intervals_of_parameters(fitted: Estimate) -> dict[str, list[float]]:
+    """The 95% interval of every parameter, widened in the solver's coordinates, where A, B and E are logarithms."""
+    law = fitted.solution.fitted.law
+    ends = np.array(widened(fitted.solution.fitted.theta_K, fitted.theta_draws_PK, fitted.widening))
+    low_K, high_K = law.values(np.clip(ends, *law.bounds_K2.T))
+    return {name: [float(low), float(high)] for name, low, high in zip(law.names, low_K, high_K, strict=True)}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 SUITE = "law"
 POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
-NOT_IDENTIFIED = "E is not identified: these runs do not say where the loss ends; train longer before extrapolating"
 COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
     "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
@@ -65,25 +64,26 @@ def fit_points(points: Path | None) -> dict[str, Any]:
 def print_law(law: dict[str, Any]) -> None:
     """The law with its intervals and the held-out check, on the screen."""
     table = Table("", "value", "95% interval")
-    for name in ("A", "B", "E", "alpha", "beta"):
+    for name, value in law["params"].items():
         low, high = law["ci95"][name]
-        table.add_row(name, f"{law['params'][name]:.4g}", f"{low:.4g} to {high:.4g}")
+        table.add_row(name, f"{value:.4g}", f"{low:.4g} to {high:.4g}")
     for name, meaning in (("a", "best N ~ C^a"), ("b", "best D ~ C^b")):
-        low, high = law["exponents"][f"{name}_ci95"]
-        table.add_row(meaning, f"{law['exponents'][name]:.3f}", f"{low:.3f} to {high:.3f}")
+        if law["exponents"]:
+            low, high = law["exponents"][f"{name}_ci95"]
+            table.add_row(meaning, f"{law['exponents'][name]:.3f}", f"{low:.3f} to {high:.3f}")
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"L = E + A/N^alpha + B/D^beta over {law['num_points']} runs of {law['num_sizes']} sizes")
+    console.print(f"L = {law['formula']} over {law['num_points']} runs of {law['num_sizes']} sizes")
     console.print(table)
-    if law["unidentified"]:
-        console.print(NOT_IDENTIFIED)
     if law["num_dropped"]:
         console.print(f"{law['num_dropped']} runs are not in the law: their status is not done (diverged or failed)")
-    console.print(heldout_sentence(law))
+    for finding in law["diagnostics"]:
+        console.print(f"{finding['severity']}: {finding['name']}: {finding['message']}; {finding['remedy']}")
+    if law["heldout"]:
+        console.print(heldout_sentence(law["heldout"]))
 
 
-def heldout_sentence(law: dict[str, Any]) -> str:
+def heldout_sentence(held: dict[str, Any]) -> str:
     """What the law, fitted without them, said of the cells with the most compute."""
-    held = law["heldout"]
     rolling, unidentified = held["rolling"]["num_runs"], ", ".join(held["unidentified"])
     return (
         f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "

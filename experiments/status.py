@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.law import LAW, NOT_IDENTIFIED, REPORT, heldout_sentence
+from experiments.law import LAW, REPORT, heldout_sentence
 from experiments.project import Project
 from sweeps import store
 from sweeps.train_job import CellJob
@@ -28,7 +28,7 @@ def read_status() -> dict[str, Any]:
     return {
         "suites": suites,
         "failures": failures,
-        "law": law and {key: law[key] for key in ("params", "exponents", "unidentified", "heldout", "num_points")},
+        "law": law and {key: law[key] for key in ("params", "exponents", "diagnostics", "heldout", "num_points")},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -59,9 +59,10 @@ def print_status(status: dict[str, Any]) -> None:
             f"L = {p['E']:.4g} + {p['A']:.4g}/N^{p['alpha']:.3f} + {p['B']:.4g}/D^{p['beta']:.3f}  "
             "(nats a token; N non-embedding parameters, D tokens)"
         )
-        if status["law"]["unidentified"]:
-            console.print(NOT_IDENTIFIED)
-        console.print(heldout_sentence(status["law"]))
+        for finding in status["law"]["diagnostics"]:
+            console.print(f"{finding['severity']}: {finding['name']}: {finding['message']}; {finding['remedy']}")
+        if status["law"]["heldout"]:
+            console.print(heldout_sentence(status["law"]["heldout"]))
     if status["report"]:
         console.print(f"report: {status['report']}")
     console.print("MLflow: make ui")

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.laws import Hoffmann
+from analysis.laws import HOFFMANN, Fitted
 from analysis.params import FitParams
 from analysis.points import validate_points
 from analysis.scaling import fit_law
 
-TRUTH = Hoffmann(A=60.0, B=1000.0, E=1.07, alpha=0.48, beta=0.56)
+TRUTH = Fitted.of(HOFFMANN, {"A": 60.0, "B": 1000.0, "E": 1.07, "alpha": 0.48, "beta": 0.56})
 WIDTHS = (24, 32, 40, 48, 64, 80, 96)
 TOKENS = (1_000_000, 2_100_000, 4_200_000, 8_400_000)
 QUICK = FitParams(starts=8, bootstrap=200)
@@ -50,7 +50,7 @@ def simulated_sweep(
 
 
 @pytest.fixture(scope="session")
-def truth() -> Hoffmann:
+def truth() -> Fitted:
     return TRUTH
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.laws import Hoffmann
+from analysis.figures import law_of
 from analysis.report import cost_table, flatten, si, write_report
 
 
@@ -21,18 +21,18 @@ def test_every_run_is_drawn_once(sweep, sweep_law):
         np.testing.assert_array_equal(trace.y, rows["loss"])
         np.testing.assert_allclose(trace.error_y.array, 2 * rows["loss_se"])
     curve = next(trace for trace in figure.data if trace.name == "law 24")
-    np.testing.assert_allclose(curve.y, Hoffmann(**sweep_law["params"]).loss(36 * 24**2, np.array(curve.x)))
+    np.testing.assert_allclose(curve.y, law_of(sweep_law).loss(36 * 24**2, np.array(curve.x)))
 
 
 def test_surface_is_the_law_and_the_runs(sweep, sweep_law):
     figure = figures.fitted_surface(sweep, sweep_law)
-    surface, law = figure.data[0], Hoffmann(**sweep_law["params"])
+    surface, law = figure.data[0], law_of(sweep_law)
     assert surface.z[3][7] == pytest.approx(float(law.loss(surface.x[7], surface.y[3])))
     assert sum(len(trace.x) for trace in figure.data[1:]) == len(sweep)
 
 
 def test_equal_compute_keeps_residuals(sweep, sweep_law):
-    figure, law = figures.isoflop(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    figure, law = figures.isoflop(sweep, sweep_law), law_of(sweep_law)
     moved = []
     for curve, runs in zip(figure.data[0:10:2], figure.data[1:10:2], strict=True):
         moved += list(np.log(runs.y) - np.interp(np.log(runs.x), np.log(curve.x), np.log(curve.y)))
@@ -50,7 +50,7 @@ def test_stars_are_the_bottom_of_their_valleys(sweep, sweep_law):
 
 
 def test_residuals_are_per_cent_of_the_law(sweep, sweep_law):
-    figure, law = figures.residuals(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    figure, law = figures.residuals(sweep, sweep_law), law_of(sweep_law)
     rows = sweep[sweep["size"] == 48]
     (trace,) = traces_of_size(figure, 48)
     np.testing.assert_allclose(trace.y, 100 * (rows["loss"] / law.loss(rows["params"], rows["tokens"]) - 1))
@@ -66,7 +66,7 @@ def test_predictions_carry_their_intervals(sweep, sweep_law):
 
 
 def test_frontier_is_below_every_point_of_the_law(sweep, sweep_law):
-    figure, law = figures.frontier(sweep, sweep_law), Hoffmann(**sweep_law["params"])
+    figure, law = figures.frontier(sweep, sweep_law), law_of(sweep_law)
     best = figure.data[0]
     work = 6 * sweep["params"] * sweep["tokens"]
     least = np.exp(np.interp(np.log(work), np.log(best.x), np.log(best.y)))

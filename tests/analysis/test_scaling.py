@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.bootstrap import MIN_CELLS, Noise, draw_laws, noise_of, resample_cells, scheme_for, simulate_noise
-from analysis.fit import Observations, fit_hoffmann
+from analysis.bootstrap import MIN_CELLS, draw_laws, resample_cells, scheme_for, simulate_noise
+from analysis.fit import Estimator, Observations, fit
 from analysis.heldout import misfit_factor, rolling, sizes_by_compute, split
+from analysis.laws import HOFFMANN
+from analysis.noise import Noise, noise_of
 from analysis.params import FitParams
 from analysis.points import complete, read_points, validate_points
 from analysis.predict import estimate, prediction_intervals
@@ -31,11 +33,27 @@ def test_simulated_noise_has_the_components_asked_for(sweep):
     assert np.cov(noise[:, first], noise[:, second])[0, 1] == pytest.approx(0.01**2, rel=0.05)
 
 
-def test_noise_components_are_recovered(simulate, truth):
-    found = [noise_of(simulate(cell_noise=0.01, branch_noise=0.003, seed=seed), truth) for seed in range(30)]
-    # The true law costs no degrees of freedom, so the charges make these a little too large.
-    assert np.sqrt(np.mean([noise.cell**2 for noise in found])) == pytest.approx(0.0113, rel=0.15)
-    assert np.sqrt(np.mean([noise.residual**2 for noise in found])) == pytest.approx(0.0031, rel=0.1)
+@pytest.mark.parametrize("num_seeds", [1, 2, 4])
+def test_noise_components_are_recovered(num_seeds, simulate):
+    """After a least-squares fit, which takes up part of the noise, both components come out unbiased."""
+    found = []
+    for seed in range(60):
+        points = simulate(num_seeds=num_seeds, cell_noise=0.01, branch_noise=0.003, seed=seed)
+        observations = Observations.of(points)
+        solution = fit(observations, HOFFMANN, Estimator("least-squares"), 4, 0)
+        expansion = HOFFMANN.expand(solution.fitted.theta_K[None], observations.logs)
+        residual = observations.log_loss_N - expansion.log_loss_PN[0]
+        found.append(noise_of(points["cell"], residual, expansion.jacobian_PNK[0]))
+    assert np.mean([noise.cell**2 for noise in found]) == pytest.approx(0.01**2, rel=0.2)
+    assert np.mean([noise.residual**2 for noise in found]) == pytest.approx(0.003**2, rel=0.1)
+
+
+def test_degrees_of_freedom_of_independent_runs():
+    rng = np.random.default_rng(0)
+    jacobian, residual = rng.standard_normal((30, 5)), rng.standard_normal(30)
+    noise = noise_of(pd.Series([f"run-{row}" for row in range(30)]), residual, jacobian)
+    assert (noise.residual, noise.degrees) == (0.0, 25.0)
+    assert noise.cell == pytest.approx(np.sqrt((residual**2).sum() / 25))
 
 
 def test_independent_runs_pay_for_all_five_parameters(truth, quick):
@@ -59,25 +77,21 @@ def test_independent_runs_pay_for_all_five_parameters(truth, quick):
 def test_parameter_intervals_hold_the_truth(num_seeds, simulate, truth, quick):
     inside = 0
     for seed in range(6):
-        draws = estimate(simulate(num_seeds=num_seeds, seed=seed), quick).theta_draws_PK
-        ends = intervals_of_parameters(draws)
-        inside += sum(low <= getattr(truth, name) <= high for name, (low, high) in ends.items())
+        ends = intervals_of_parameters(estimate(simulate(num_seeds=num_seeds, seed=seed), quick))
+        inside += sum(low <= truth.params[name] <= high for name, (low, high) in ends.items())
     assert inside >= 25  # of 30, strongly dependent
 
 
 def test_published_intervals_are_reproduced(reference_data):
-    """Besiroglu et al. (2024) resampled the 240 runs 4,000 times: each run is its own cell, all in one stratum."""
-    points = pd.read_csv(reference_data / "chinchilla_epoch.csv")
-    points = points.drop(points["loss"].nlargest(5).index).assign(cell=lambda table: table["run_id"], size=0)
-    observations = Observations.of(points)
-    law = fit_hoffmann(observations, 1e-3, 8, 0).law
-    draws = draw_laws(points, observations, law, noise_of(points, law), 1e-3, 1000, np.random.default_rng(0))
-    ends = intervals_of_parameters(draws)
-    assert ends["E"] == pytest.approx([1.769, 1.871], abs=0.008)
-    assert ends["alpha"] == pytest.approx([0.317, 0.373], abs=0.005)
-    assert ends["beta"] == pytest.approx([0.331, 0.415], abs=0.005)
-    assert ends["A"] == pytest.approx([285, 744], rel=0.1)
-    assert ends["B"] == pytest.approx([1042, 5810], rel=0.1)
+    """Besiroglu et al. (2024) resampled the 240 runs 4,000 times."""
+    points = complete(pd.read_csv(reference_data / "chinchilla_epoch.csv").nsmallest(240, "loss"))
+    assert scheme_for(points) == "runs"
+    ends = intervals_of_parameters(estimate(points, FitParams(starts=8)))
+    published = {"A": (285, 744), "B": (1042, 5810), "E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+    for name, (low, high) in published.items():
+        # Their point estimate is another estimator's, and 1,000 draws leave the ends of A and B a few per cent loose.
+        assert ends[name] == pytest.approx([low, high], rel=0.08 if name in "AB" else 0.01)
+
 
 
 def test_the_largest_cells_are_held_out_whole(sweep):
@@ -93,9 +107,12 @@ def test_more_sizes_are_held_out_when_two_are_three_cells_short(simulate):
     assert sorted(target["size"].unique()) == [64, 80, 96]
 
 
-def test_too_few_sizes_to_hold_any_out(simulate):
-    with pytest.raises(ValueError, match=r"4 sizes, 4 cells, 16 runs are too few to hold out .*add sizes or seeds"):
-        split(simulate(widths=(24, 32, 48, 64), num_seeds=1), 2)
+def test_too_few_sizes_to_hold_any_out(simulate, quick):
+    points = simulate(widths=(24, 32, 48, 64), num_seeds=1)
+    assert split(points, 2) is None
+    law = fit_law(points, quick)
+    assert law["heldout"] is None
+    assert "nothing-held-out" in {finding["name"] for finding in law["diagnostics"]}
 
 
 def test_held_out_runs_do_not_touch_the_prediction(sweep, quick):

@@ -1,0 +1,101 @@
+"""What a fitted law says of budgets that were not spent: loss, best size and tokens, with prediction intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import t as student
+
+from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Array, Fitted, optimal_logs
+from analysis.predict import NORMAL_975, widened
+
+SERVING_FLOPS_PER_PARAM_TOKEN = 2.0  # a forward pass
+FAR = 100.0  # times the largest compute of the fit: beyond that nobody has checked a law
+KEYS = ("law", "params", "draws", "noise", "bootstrap", "range")
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """A law.json as a forecast reads it."""
+
+    fitted: Fitted
+    theta_draws_PK: Array
+    run_noise: float  # standard deviation of ln(loss) of one further run
+    widening: float  # Student's t over the normal, times the misfit seen in rolling hold-outs
+    seed: int
+    ranges: Mapping[str, tuple[float, float]]
+
+    @staticmethod
+    def of(law: Mapping[str, Any]) -> "Forecaster":
+        """Raises ValueError where the object is no law.json, or its law shares no budget between size and data."""
+        missing = [key for key in KEYS if key not in law]
+        if missing or law["law"] not in LAWS:
+            named = f"the law {law['law']!r}" if not missing else f"no {', '.join(missing)}"
+            raise ValueError(f"law: the file has {named}: give one that `scalelab fit --json` wrote")
+        form, noise = LAWS[law["law"]], law["noise"]
+        if set(form.columns) != {"params", "tokens"}:
+            raise ValueError(f"law: {form.name} is no law of params and tokens alone: fit hoffmann, kaplan or interaction")
+        draws_PK = np.array([[float(value) for value in row.split()] for row in law["draws"]])
+        widening = noise["misfit"] * float(student.ppf(0.975, noise["degrees"])) / NORMAL_975
+        run_noise = float(np.hypot(noise["cell"], noise["residual"]))
+        fitted = Fitted.of(form, law["params"])
+        return Forecaster(fitted, draws_PK, run_noise, widening, law["bootstrap"]["seed"], law["range"])
+
+    def at(self, params: float, tokens: float) -> dict[str, Any]:
+        """The loss of one further run of that size and data: estimate and 95% prediction interval."""
+        logs = {"params": np.log([params]), "tokens": np.log([tokens])}
+        middle_1 = self.fitted.law.log_loss(self.fitted.theta_K[None], logs)[0]
+        drawn_P1 = self.fitted.law.log_loss(self.theta_draws_PK, logs)
+        scatter_P1 = self.run_noise * np.random.default_rng([self.seed, 2]).standard_normal(drawn_P1.shape)
+        low_1, high_1 = widened(middle_1, drawn_P1 + scatter_P1, self.widening)
+        return {
+            "params": float(params),
+            "tokens": float(tokens),
+            "loss": float(np.exp(middle_1[0])),
+            "pi95": [float(np.exp(low_1[0])), float(np.exp(high_1[0]))],
+            "tokens_per_param": float(tokens / params),
+            "beyond_fit": float(FLOPS_PER_PARAM_TOKEN * params * tokens / self.ranges["flops"][1]),
+        }
+
+    def best(self, flops: float) -> dict[str, Any]:
+        """The compute-optimal run of a budget C = 6ND, with intervals of its size and tokens."""
+        law, log_flops = self.fitted.law, np.log(flops)
+        log_params, log_tokens = optimal_logs(law, self.fitted.theta_K[None], log_flops)
+        drawn = optimal_logs(law, self.theta_draws_PK, log_flops)
+        found = {"flops": float(flops)} | self.at(float(np.exp(log_params[0])), float(np.exp(log_tokens[0])))
+        for name, middle, draws in zip(("params", "tokens"), (log_params, log_tokens), drawn, strict=True):
+            ends = widened(middle, draws[:, None], self.widening)
+            found[f"{name}_ci95"] = [float(np.exp(end[0])) for end in ends]
+        return found
+
+    def served(self, flops: float, tokens_served: float) -> dict[str, Any]:
+        """The run of least loss where training and serving share the budget: 6 N D + 2 N S = C (Sardana et al. 2024).
+
+        The more tokens S are to be served, the smaller the model and the longer it trains.
+        """
+
+        def tokens_of(log_params: float) -> float:
+            served = SERVING_FLOPS_PER_PARAM_TOKEN * tokens_served
+            return (flops / np.exp(log_params) - served) / FLOPS_PER_PARAM_TOKEN
+
+        def loss(log_params: float) -> float:
+            return float(self.fitted.loss(np.exp(log_params), tokens_of(log_params)))
+
+        # At the upper end serving alone takes the whole budget.
+        highest = np.log(flops / (SERVING_FLOPS_PER_PARAM_TOKEN * tokens_served)) - 1e-9
+        best = minimize_scalar(loss, bounds=(min(0.0, highest - 1.0), highest), options={"xatol": 1e-8})
+        served = {"tokens_served": float(tokens_served), "flops": float(flops)}
+        return served | self.at(float(np.exp(best.x)), float(tokens_of(best.x)))
+
+    def warnings(self, forecast: Mapping[str, Any]) -> list[str]:
+        """What to know of this forecast: how far beyond the runs it reaches."""
+        said = []
+        if forecast["beyond_fit"] > FAR:
+            said.append(f"{forecast['beyond_fit']:.3g} times the largest compute of the fit: no law was checked so far out")
+        for name in ("params", "tokens"):
+            low, high = self.ranges[name]
+            if not low / 10 <= forecast[name] <= high * 10:
+                said.append(f"{name} {forecast[name]:.3g} are more than ten times outside the fitted {low:.3g} to {high:.3g}")
+        return said
