@@ -90,8 +90,9 @@ class Solution:
 
     @property
     def meaningless(self) -> list[str]:
-        """Unidentified parameters without which there is no law; a floor E that may be zero leaves one."""
-        return [name for name in self.unidentified if name != "E"]
+        """Unidentified parameters without which there is no law."""
+        needed = {c.name for c in self.fitted.law.coordinates if not c.may_vanish}
+        return [name for name in self.unidentified if name in needed]
 
 
 def fit(observations: Observations, law: Law, estimator: Estimator, starts: int, seed: int) -> Solution:

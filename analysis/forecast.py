@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import OptimizeResult, minimize_scalar
 from scipy.stats import t as student
 
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Array, Fitted, optimal_logs
@@ -36,7 +36,9 @@ class Forecaster:
             raise ValueError(f"law: the file has {named}: give one that `scalelab fit --json` wrote")
         form, noise = LAWS[law["law"]], law["noise"]
         if set(form.columns) != {"params", "tokens"}:
-            raise ValueError(f"law: {form.name} is no law of params and tokens alone: fit hoffmann, kaplan or interaction")
+            raise ValueError(
+                f"law: {form.name} is no law of params and tokens alone: fit hoffmann, kaplan or interaction"
+            )
         draws_PK = np.array([[float(value) for value in row.split()] for row in law["draws"]])
         widening = noise["misfit"] * float(student.ppf(0.975, noise["degrees"])) / NORMAL_975
         run_noise = float(np.hypot(noise["cell"], noise["residual"]))
@@ -85,17 +87,22 @@ class Forecaster:
 
         # At the upper end serving alone takes the whole budget.
         highest = np.log(flops / (SERVING_FLOPS_PER_PARAM_TOKEN * tokens_served)) - 1e-9
-        best = minimize_scalar(loss, bounds=(min(0.0, highest - 1.0), highest), options={"xatol": 1e-8})
+        bounds = (min(0.0, highest - 1.0), highest)
+        best: OptimizeResult = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
         served = {"tokens_served": float(tokens_served), "flops": float(flops)}
-        return served | self.at(float(np.exp(best.x)), float(tokens_of(best.x)))
+        return served | self.at(float(np.exp(best["x"])), float(tokens_of(best["x"])))
 
     def warnings(self, forecast: Mapping[str, Any]) -> list[str]:
         """What to know of this forecast: how far beyond the runs it reaches."""
         said = []
         if forecast["beyond_fit"] > FAR:
-            said.append(f"{forecast['beyond_fit']:.3g} times the largest compute of the fit: no law was checked so far out")
+            said.append(
+                f"{forecast['beyond_fit']:.3g} times the largest compute of the fit: no law was checked so far out"
+            )
         for name in ("params", "tokens"):
             low, high = self.ranges[name]
             if not low / 10 <= forecast[name] <= high * 10:
-                said.append(f"{name} {forecast[name]:.3g} are more than ten times outside the fitted {low:.3g} to {high:.3g}")
+                said.append(
+                    f"{name} {forecast[name]:.3g} are more than ten times outside the fitted {low:.3g} to {high:.3g}"
+                )
         return said

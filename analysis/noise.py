@@ -1,4 +1,4 @@
-"""How far runs scatter around a law: between cells and within them. The CELL is the unit: its branches share a trunk."""
+"""How far runs scatter around a law, between cells and within them: the branches of a cell share its trunk."""
 
 from dataclasses import dataclass
 

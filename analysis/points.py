@@ -1,58 +1,110 @@
 """The one tidy table: a row is one cooldown branch, the end of one training run."""
 
 import hashlib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyarrow import ArrowInvalid
 
 # A law needs these of anybody's table; the other columns are there when a sweep wrote it.
 REQUIRED = ("size", "cell", "params", "tokens", "flops", "loss", "status")
 # And these of a table of independent runs: see `complete`.
 INDEPENDENT = ("params", "tokens", "loss")
 POSITIVE = ("params", "tokens", "flops", "loss")
+# Fewer parameters or tokens than this nobody trains: the column is in thousands, millions or billions.
+LEAST_COUNT = 100
+SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+COUNT = re.compile(r"\s*([0-9][0-9,_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kmbgt])\s*", re.IGNORECASE)
 
 
-def read_points(path: Path | str) -> pd.DataFrame:
-    """Read points.csv and keep its finished runs, ordered by size, cell and tokens.
-
-    `attrs["num_dropped"]` counts the rows left out because their status is not "done". Raises ValueError naming the
-    column, the row and the remedy when the table is missing, empty, lacks a column or holds an impossible number.
-    """
+def read_points(path: Path | str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Read a table of runs (CSV or parquet) and keep the finished ones: see `points_of`."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"points: {path} is no file; run the sweep first or give another path")
     try:
-        points = pd.read_csv(path)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ArrowInvalid) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"points: {path} is not a CSV table ({reason}); write one row a run under a header") from error
-    points = complete(points)
+        kind = "parquet" if path.suffix == ".parquet" else "CSV"
+        raise ValueError(f"points: {path} is not a {kind} table ({reason}); write one row a run") from error
+    return points_of(table, path, columns)
+
+
+def points_of(table: pd.DataFrame, source: Path | str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The finished runs of a table from `source`, ordered by size, cell and tokens.
+
+    `columns` says what the table calls params, tokens and loss. `attrs["num_dropped"]` counts the rows left out because
+    their status is not "done". Raises ValueError naming the column, the row and the remedy when the table is empty,
+    lacks a column, repeats a row or holds an impossible number.
+    """
+    points = complete(rename(table, columns or {}, source))
     missing = [name for name in REQUIRED if name not in points]
     if missing:
         needed = REQUIRED if "cell" in points else INDEPENDENT
         missing = [name for name in needed if name not in points]
-        raise ValueError(f"points: {path} lacks the column {', '.join(missing)}; it needs {', '.join(needed)}")
+        raise ValueError(
+            f"points: {source} lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}: rename one, "
+            "or name it with --params-col, --tokens-col or --loss-col"
+        )
     done = points[points["status"] == "done"]
     num_dropped = len(points) - len(done)
     if done.empty:
-        raise ValueError(f"points: {path} has {len(points)} rows and none has status done; finish the sweep first")
+        raise ValueError(f"points: {source} has {len(points)} rows and none has status done; finish the sweep first")
     done = validate_points(done)
     done.attrs["num_dropped"] = num_dropped
     return done
 
 
+def rename(table: pd.DataFrame, columns: Mapping[str, str], source: Path | str) -> pd.DataFrame:
+    """The table under our names; raises ValueError for a column that is not there."""
+    for name, theirs in columns.items():
+        if theirs not in table:
+            raise ValueError(
+                f"points: {source} has no column {theirs!r} for {name}; it has {', '.join(map(str, table))}"
+            )
+    # What the table itself calls params makes way for the column that was named.
+    taken = [name for name, theirs in columns.items() if name in table and name != theirs]
+    return table.drop(columns=taken).rename(columns={theirs: name for name, theirs in columns.items()})
+
+
 def complete(points: pd.DataFrame) -> pd.DataFrame:
     """A table of independent runs from elsewhere needs params, tokens and loss; the rest follows.
 
-    FLOPs are 6ND, a size is a parameter count, every row is its own cell and every run is done.
+    Counts may be text such as 70M or 1.4B. FLOPs are 6ND, a size is a parameter count, every row is its own cell and
+    every run is done. Raises ValueError for counts that look like billions, and for a row that is there twice.
     """
     if not set(INDEPENDENT) <= set(points) or "cell" in points:
         return points
+    points = points.assign(**{name: spelled_out(points[name]) for name in ("params", "tokens")})
     params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
+    for name, values in (("params", params), ("tokens", tokens)):
+        if 0 < values.median() < LEAST_COUNT:
+            raise ValueError(
+                f"points: {name} has a median of {values.median():g}; write counts in full (1400000000) or as 1.4B"
+            )
+    twice = points.duplicated([*INDEPENDENT]) & points["loss"].notna()
+    if twice.any():
+        line = points.index[twice][0] + 2
+        raise ValueError(f"points: line {line} repeats a run ({int(twice.sum())} such rows); drop the duplicates")
     cells = [f"run-{row}" for row in points.index]
     derived = {"size": params, "cell": cells, "status": "done", "flops": 6.0 * params * tokens}
     return points.assign(**{name: value for name, value in derived.items() if name not in points})
+
+
+def spelled_out(values: pd.Series) -> pd.Series:
+    """Numbers for text such as "1.4B" and "70 M"; everything else as it is, to be refused if it is no number."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values
+
+    def number(value: object) -> object:
+        found = COUNT.fullmatch(value) if isinstance(value, str) else None
+        return float(found[1].replace(",", "").replace("_", "")) * SUFFIXES[found[2].lower()] if found else value
+
+    return values.map(number)
 
 
 def validate_points(points: pd.DataFrame) -> pd.DataFrame:

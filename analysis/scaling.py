@@ -104,7 +104,9 @@ def exponents(fitted: Estimate) -> dict[str, Any]:
     if not shares_budget(law):
         return {}
     a = size_exponent(law, theta_K[None])
-    low, high = (float(end[0]) for end in widened(a, size_exponent(law, fitted.theta_draws_PK)[:, None], fitted.widening))
+    low, high = (
+        float(end[0]) for end in widened(a, size_exponent(law, fitted.theta_draws_PK)[:, None], fitted.widening)
+    )
     return {"a": float(a[0]), "b": float(1 - a[0]), "a_ci95": [low, high], "b_ci95": [1 - high, 1 - low]}
 
 

@@ -8,6 +8,7 @@ the relative decrease of an undamped Newton step, which no scale changes.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.laws import Array, Law, Logs
 
@@ -84,7 +85,7 @@ class _Block:
             theta_PK[active[better_A]] = trial_AK[better_A]
             small_A = np.abs(gain_A) <= tolerance * objective_P[active]
             objective_P[active[better_A]] = trial_A[better_A]
-            # Small gains end a search only when the step was nearly undamped, or so damped that nothing is left to gain.
+            # A small gain ends a search only after a nearly undamped step, or one so damped that nothing is left.
             converged_A = small_A & ((damping_P[active] <= 1e-6) | (damping_P[active] >= 1e6))
             factor_A = np.where(better_A, 0.1, 10.0)
             damping_P[active] = np.clip(damping_P[active] * factor_A, LEAST_DAMPING, MOST_DAMPING)
@@ -93,11 +94,11 @@ class _Block:
                 break
         return theta_PK, objective_P
 
-    def _objective(self, theta_AK: Array, active: Array) -> Array:
+    def _objective(self, theta_AK: Array, active: NDArray[np.intp]) -> Array:
         residual_AN = self.law.log_loss(theta_AK, self.logs) - self.y_PN[active]
         return huber_sum(residual_AN, self.delta, self.w_PN[active])
 
-    def _step(self, theta_AK: Array, active: Array, damping_A: Array) -> Array:
+    def _step(self, theta_AK: Array, active: NDArray[np.intp], damping_A: Array) -> Array:
         expansion = self.law.expand(theta_AK, self.logs)
         w_AN, jacobian_ANK = self.w_PN[active], expansion.jacobian_PNK
         transposed_AKN = np.swapaxes(jacobian_ANK, 1, 2)
@@ -120,7 +121,7 @@ class _Block:
 
 
 def damped_step(
-    gradient_PK: Array, hessian_PKK: Array, majoriser_PKK: Array, damping_P: Array, held_PK: Array
+    gradient_PK: Array, hessian_PKK: Array, majoriser_PKK: Array, damping_P: Array, held_PK: NDArray[np.bool_]
 ) -> Array:
     """The step of `_Block`, zero in the held coordinates."""
     matrix_PKK = hessian_PKK + damping_P[:, None, None] * majoriser_PKK
@@ -129,6 +130,7 @@ def damped_step(
     free_PK = ~held_PK
     matrix_PKK = matrix_PKK / (scale_PK[:, :, None] * scale_PK[:, None, :])
     matrix_PKK = matrix_PKK * (free_PK[:, :, None] & free_PK[:, None, :])
-    matrix_PKK += np.eye(matrix_PKK.shape[1]) * np.where(held_PK, 1.0, 1e-13)[:, None, :]
+    ridge_PK = np.where(held_PK, 1.0, 1e-13 * (1 + damping_P[:, None]))
+    matrix_PKK += np.eye(matrix_PKK.shape[1]) * ridge_PK[:, None, :]
     right_PK = np.where(held_PK, 0.0, gradient_PK / scale_PK)
     return -np.linalg.solve(matrix_PKK, right_PK[..., None])[..., 0] / scale_PK

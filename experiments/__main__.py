@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
 from experiments.options import DryRun, Json, write_result
 
@@ -91,22 +92,87 @@ def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
         raise SystemExit(1)
 
 
+def _column(name: str) -> Any:
+    return typer.Option(help=f"What the table calls {name}.")
+
+
 @app.command()
 def fit(
     points: Annotated[
-        Path | None,
-        typer.Argument(help="CSV with params, tokens, loss; without it the law suite's own."),
+        str | None,
+        typer.Argument(help="CSV or parquet with params, tokens, loss, or mlflow:EXPERIMENT; without it our own runs."),
+    ] = None,
+    params_col: Annotated[str | None, _column("params")] = None,
+    tokens_col: Annotated[str | None, _column("tokens")] = None,
+    loss_col: Annotated[str | None, _column("loss")] = None,
+    law: Annotated[LawName | None, typer.Option(help="The functional form; hoffmann unless said otherwise.")] = None,
+    estimator: Annotated[EstimatorName | None, typer.Option(help="What is summed over residuals of ln L.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Huber's threshold, 0.001 unless said otherwise.")] = None,
+    drop_highest: Annotated[int, typer.Option(help="Leave out that many of the highest losses.")] = 0,
+    bootstrap: Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")] = None,
+    json_out: Json = None,
+) -> None:
+    """Fit a scaling law to runs, with intervals, diagnostics and a check on held-out cells."""
+    from experiments.fits import fit_params
+    from experiments.law import LAW, fit_own, fit_table, print_law
+
+    settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
+    if points is None:
+        found = fit_own(settings)
+    else:
+        columns = {"params": params_col, "tokens": tokens_col, "loss": loss_col}
+        named = {name: theirs for name, theirs in columns.items() if theirs is not None}
+        found = fit_table(points, named, settings, drop_highest)
+    if json_out is not None or points is None:
+        write_result(found, json_out or LAW)
+    if str(json_out) != "-":
+        print_law(found)
+
+
+LawFile = Annotated[Path, typer.Argument(help="What `fit --json` wrote.")]
+
+
+@app.command()
+def forecast(
+    law: LawFile,
+    flops: Annotated[float | None, typer.Option(help="Training budget, 6ND.")] = None,
+    params: Annotated[float | None, typer.Option(help="A size, instead of the best.")] = None,
+    tokens: Annotated[float | None, typer.Option(help="A token count, instead of the best.")] = None,
+    tokens_served: Annotated[
+        float | None, typer.Option(help="Tokens to serve out of the same budget, 2N each.")
     ] = None,
     json_out: Json = None,
 ) -> None:
-    """Fit Hoffmann's law to runs, with intervals and a check on held-out cells."""
-    from experiments.law import LAW, fit_points, print_law
+    """Say what a budget buys: loss, best size and tokens, with prediction intervals."""
+    from experiments.fits import forecast as made
+    from experiments.fits import print_forecast
 
-    law = fit_points(points)
-    if json_out is not None or points is None:
-        write_result(law, json_out or LAW)
+    found = made(law, flops, params, tokens, tokens_served)
+    if json_out is not None:
+        write_result(found, json_out)
     if str(json_out) != "-":
-        print_law(law)
+        print_forecast(found)
+
+
+@app.command()
+def design(
+    law: LawFile,
+    budget: Annotated[float, typer.Option(help="FLOPs to spend on all the runs together.")],
+    runs: Annotated[int, typer.Option(help="How many runs.")] = 3,
+    flops: Annotated[
+        float | None, typer.Option(help="The forecast to narrow; ten times the largest run's unless said.")
+    ] = None,
+    json_out: Json = None,
+) -> None:
+    """Choose the next runs: those that narrow a forecast most for their cost."""
+    from experiments.fits import design as made
+    from experiments.fits import print_design
+
+    found = made(law, budget, runs, flops)
+    if json_out is not None:
+        write_result(found, json_out)
+    if str(json_out) != "-":
+        print_design(found)
 
 
 @app.command()

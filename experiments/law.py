@@ -1,12 +1,13 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.project import PARAMS, RESULTS, Project, git_revision
+from analysis.params import FitParams
+from experiments.project import RESULTS, Project, git_revision
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -40,25 +41,25 @@ def collect_points(project: Project) -> list[dict[str, Any]]:
     return rows
 
 
-def fit_points(points: Path | None) -> dict[str, Any]:
-    """Fits a table of runs, or the project's own sweep, whose table it writes first; returns what law.json says."""
+def fit_own(settings: FitParams) -> dict[str, Any]:
+    """Fits the project's own sweep, whose table it writes first; returns what law.json says."""
     import pandas as pd
 
-    from analysis.params import FitParams
-    from analysis.points import file_digest, read_points
-    from analysis.scaling import fit_law
+    project = Project.here()
+    RESULTS.mkdir(exist_ok=True)
+    partial = POINTS.with_suffix(".partial")
+    pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(partial, index=False)
+    partial.replace(POINTS)
+    return fit_table(str(POINTS), {}, settings, 0)
 
-    if points is None:
-        project = Project.here()
-        fit_params = project.params.fit
-        points = POINTS
-        RESULTS.mkdir(exist_ok=True)
-        partial = points.with_suffix(".partial")
-        pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(partial, index=False)
-        partial.replace(points)
-    else:
-        fit_params = Project.here().params.fit if PARAMS.exists() else FitParams()
-    return fit_law(read_points(points), fit_params, {points.name: file_digest(points)})
+
+def fit_table(source: str, columns: Mapping[str, str], settings: FitParams, dropped: int) -> dict[str, Any]:
+    """Fits anyone's table of runs without its `dropped` highest losses; returns what law.json says."""
+    from analysis.scaling import fit_law
+    from experiments.fits import drop_highest, read_table
+
+    points, inputs = read_table(source, columns)
+    return fit_law(drop_highest(points, dropped), settings, inputs)
 
 
 def print_law(law: dict[str, Any]) -> None:

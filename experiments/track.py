@@ -53,7 +53,7 @@ def sync(
     Without `tracking_uri` the environment's MLFLOW_TRACKING_URI counts, else a SQLite file beside the params.
     """
     with _sole_publisher(runs):
-        client = _client(tracking_uri)
+        client = client_of(tracking_uri)
         published = [_Publisher(client, runs, sweep).publish(artifacts) for sweep in sweeps]
     return Published(
         sum(p.cells for p in published), sum(p.updated for p in published), all(p.settled for p in published)
@@ -205,7 +205,8 @@ def _datasets(recipe: store.Recipe) -> list[Any]:
     ]
 
 
-def _client(tracking_uri: str | None) -> "MlflowClient":
+def client_of(tracking_uri: str | None) -> "MlflowClient":
+    """A client of that store, of the environment's, or of the SQLite file beside the params."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 

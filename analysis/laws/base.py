@@ -18,12 +18,16 @@ FLOPS_PER_PARAM_TOKEN = 6.0  # C = 6 N D: forward and backward of every matrix, 
 
 @dataclass(frozen=True)
 class Coordinate:
-    """One number that a fit moves, inside [low, high]; `log`: it is the natural logarithm of the named parameter."""
+    """One number that a fit moves, inside [low, high]; `log`: it is the natural logarithm of the named parameter.
+
+    `may_vanish`: there is a law where the data push it to an end of its range, as a floor that may be zero.
+    """
 
     name: str
     low: float
     high: float
     log: bool = False
+    may_vanish: bool = False
 
 
 def coefficient(name: str) -> Coordinate:
@@ -38,7 +42,7 @@ def exponent(name: str) -> Coordinate:
 
 def floor(name: str = "E") -> Coordinate:
     """The loss that no model and no data take away, moved as its logarithm."""
-    return Coordinate(name, -12.0, 12.0, log=True)
+    return Coordinate(name, -12.0, 12.0, log=True, may_vanish=True)
 
 
 @dataclass(frozen=True)

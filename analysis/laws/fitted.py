@@ -25,7 +25,8 @@ class Fitted:
     def params(self) -> dict[str, float]:
         """The parameters by name."""
         return {
-            name: float(value) for name, value in zip(self.law.names, self.law.values(self.theta_K[None])[0], strict=True)
+            name: float(value)
+            for name, value in zip(self.law.names, self.law.values(self.theta_K[None])[0], strict=True)
         }
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike | None = None) -> Array:
@@ -35,14 +36,16 @@ class Fitted:
         """
         unique_tokens = tokens if unique_tokens is None else unique_tokens
         columns = np.broadcast_arrays(*(np.asarray(c, dtype=float) for c in (params, tokens, unique_tokens)))
-        logs = dict(zip(("params", "tokens", "unique_tokens"), (np.log(c.ravel()) for c in columns), strict=True))
+        names = ("params", "tokens", "unique_tokens")
+        logs: dict[str, Array] = {name: np.log(c.ravel()) for name, c in zip(names, columns, strict=True)}
         return np.exp(self.law.log_loss(self.theta_K[None], logs)[0]).reshape(columns[0].shape)
 
     def optimal(self, flops: ArrayLike) -> tuple[Array, Array]:
         """The parameters and tokens of least loss on the budget C = 6 N D; raises ValueError for a law of one column.
 
         Setting the derivative of A / N^alpha + B / D^beta along N D = C / 6 to zero: N = G (C/6)^a and D = (C/6)^b / G,
-        G = (alpha A / (beta B))^(1 / (alpha + beta)), a = beta / (alpha + beta), b = 1 - a (Hoffmann et al. 2022, eq. 4).
+        G = (alpha A / (beta B))^(1 / (alpha + beta)), a = beta / (alpha + beta), b = 1 - a (Hoffmann et al. 2022,
+        equation 4).
         """
         log_params, log_tokens = optimal_logs(self.law, self.theta_K[None], np.log(np.asarray(flops, dtype=float)))
         return np.exp(log_params[0]), np.exp(log_tokens[0])

@@ -49,7 +49,9 @@ class Nested(Law):
         if self.floor_too:
             jacobian_PNK[..., -1] = 1 - share_PN
         inner = LogSumCurvature(lines_JNK, shares_JPN, inner_PNK)
-        return Expansion(value_PN, jacobian_PNK, NestedCurvature(inner, gamma_P1, powered_PNK, share_PN, self.floor_too))
+        return Expansion(
+            value_PN, jacobian_PNK, NestedCurvature(inner, gamma_P1, powered_PNK, share_PN, self.floor_too)
+        )
 
     @property
     def num_shapes(self) -> int:

@@ -10,6 +10,9 @@ import numpy as np
 from analysis.laws.base import Array, Coordinate, Expansion, Law, Logs, coefficient, exponent, floor
 from analysis.laws.power import PowerSum, Term
 
+# Beyond e^50 repeats nothing more is gained, and exp stays finite.
+MOST_LOG_REPEATS = 50.0
+
 
 class Repeated(Law):
     """The form above. Only its gradient is analytic: the fit then takes reweighted Gauss-Newton steps."""
@@ -19,13 +22,11 @@ class Repeated(Law):
     columns = ("params", "tokens", "unique_tokens")
     coordinates: tuple[Coordinate, ...] = (
         coefficient("A"), coefficient("B"), floor(), exponent("alpha"), exponent("beta"),
-        Coordinate("R_D", -3.0, 8.0, log=True), Coordinate("R_N", -3.0, 8.0, log=True),
+        *(Coordinate(name, -3.0, 8.0, log=True, may_vanish=True) for name in ("R_D", "R_N")),
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.fresh = PowerSum(
-            "fresh", "", (Term("A", {"params": "alpha"}), Term("B", {"tokens": "beta"}), Term("E"))
-        )
+        self.fresh = PowerSum("fresh", "", (Term("A", {"params": "alpha"}), Term("B", {"tokens": "beta"}), Term("E")))
         # The coordinates of `fresh` are A, B, E, alpha, beta: the first five of ours.
         assert self.fresh.names == tuple(c.name for c in self.coordinates[:5])
 
@@ -36,7 +37,7 @@ class Repeated(Law):
     def expand(self, theta_PK: Array, logs: Logs) -> Expansion:
         """ln L and its gradient, by the chain rule through ln N' and ln D'."""
         log_unique_N = np.minimum(logs["unique_tokens"], logs["tokens"])
-        data_PN, data_by_base_PN, data_by_R_PN = worth(
+        data_PN, _, data_by_R_PN = worth(
             np.broadcast_to(log_unique_N, (len(theta_PK), len(log_unique_N))), logs["tokens"], theta_PK[:, 5, None]
         )
         base_PN, base_PNK = self._base_params(theta_PK, log_unique_N, logs["params"])
@@ -46,7 +47,9 @@ class Repeated(Law):
         value_PN = np.logaddexp.reduce(terms_3PN)
         of_size_PN, of_data_PN, of_floor_PN = np.exp(terms_3PN - value_PN)
         jacobian_PNK = np.zeros((*value_PN.shape, len(self.coordinates)))
-        for k, part_PN in enumerate((of_size_PN, of_data_PN, of_floor_PN, -of_size_PN * size_PN, -of_data_PN * data_PN)):
+        for k, part_PN in enumerate(
+            (of_size_PN, of_data_PN, of_floor_PN, -of_size_PN * size_PN, -of_data_PN * data_PN)
+        ):
             jacobian_PNK[..., k] = part_PN
         jacobian_PNK[..., :5] -= (of_size_PN * alpha * size_by_base_PN)[..., None] * base_PNK
         jacobian_PNK[..., 5] = -of_data_PN * beta * data_by_R_PN
@@ -82,7 +85,7 @@ class Repeated(Law):
 
 def worth(log_base_PN: Array, log_total_N: Array, log_half_P1: Array) -> tuple[Array, Array, Array]:
     """ln of base + base R* (1 - exp(-R / R*)), R = total / base - 1, and its derivatives in ln base and ln R*."""
-    repeats_PN = np.maximum(np.expm1(log_total_N - log_base_PN), 0.0)
+    repeats_PN = np.expm1(np.clip(log_total_N - log_base_PN, 0.0, MOST_LOG_REPEATS))
     half_P1 = np.exp(log_half_P1)
     decay_PN = np.exp(-repeats_PN / half_P1)
     factor_PN = 1 + half_P1 * (1 - decay_PN)

@@ -52,7 +52,7 @@ def test_repeated_data_beat_the_published_parameters(reference_data):
     law = LAWS["repeated"]
     solution = fit(Observations.of(runs, law), law, HUBER, starts=48, seed=0)
     assert solution.objective <= 0.0158259353
-    assert solution.unidentified == []
+    assert solution.meaningless == []
 
 
 @pytest.mark.parametrize("estimator", ["huber", "least-squares"])
@@ -107,7 +107,9 @@ TRUTHS = {
 @pytest.mark.parametrize("estimator", ["huber", "l1", "least-squares"])
 def test_exact_data_return_their_law(name, estimator):
     law, truth = LAWS[name], Fitted.of(LAWS[name], TRUTHS[name])
-    params, tokens, epochs = (a.ravel() for a in np.meshgrid(np.geomspace(2e4, 3e6, 7), np.geomspace(1e6, 3e8, 6), [1, 8]))
+    params, tokens, epochs = (
+        a.ravel() for a in np.meshgrid(np.geomspace(2e4, 3e6, 7), np.geomspace(1e6, 3e8, 6), [1, 8])
+    )
     points = pd.DataFrame({"params": params, "tokens": tokens, "unique_tokens": tokens / epochs})
     points["loss"] = truth.loss(params, tokens, tokens / epochs)
     solution = fit(Observations.of(points, law), law, Estimator(estimator), starts=24, seed=1)

@@ -93,7 +93,7 @@ def test_interaction_with_gamma_one_is_hoffmann(logs):
 
 def test_data_seen_once_are_worth_themselves_and_repeats_less():
     law = Fitted.of(LAWS["repeated"], CHINCHILLA | {"R_D": 15.4, "R_N": 5.3})
-    params = 1e8  # below the size that is best for these tokens
+    params = 1e6  # below the size that is best for these tokens
     fresh = float(Fitted.of(HOFFMANN, CHINCHILLA).loss(params, 1e11))
     assert float(law.loss(params, 1e11)) == pytest.approx(fresh, rel=1e-12)
     by_epochs = [float(law.loss(params, 1e11, 1e11 / epochs)) for epochs in (1, 2, 4, 16, 64)]

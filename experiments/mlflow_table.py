@@ -1,0 +1,61 @@
+"""A table of runs out of MLflow: what `scalelab fit mlflow:EXPERIMENT` reads."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from experiments.track import MAX_RUNS, client_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PARENT = "mlflow.parentRunId"
+ENDPOINT = "validation/loss"  # a point of it is the end of one branch, at its tokens
+NAMES = ("params", "tokens", "loss")
+
+
+def runs_table(experiment: str, columns: Mapping[str, str], tracking_uri: str | None = None) -> pd.DataFrame:
+    """The runs of an experiment, a row each, with what was logged of params and metrics as columns.
+
+    In an experiment that `scalelab sync` wrote a row is a branch, with its cell. Elsewhere `columns` says which MLflow
+    param or metric holds params, tokens and loss; a metric and a param of one name are the metric. Raises ValueError
+    where there is no such experiment or it has no finished run.
+    """
+    client = client_of(tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        known = ", ".join(sorted(e.name for e in client.search_experiments()))
+        raise ValueError(f"mlflow has no experiment {experiment!r}; it has {known}: check MLFLOW_TRACKING_URI")
+    runs = client.search_runs([found.experiment_id], "attributes.status = 'FINISHED'", max_results=MAX_RUNS)
+    rows = [row for run in runs for row in _rows(client, run, columns)]
+    if not rows:
+        raise ValueError(f"mlflow experiment {experiment!r} has no finished run: wait for one, or name another")
+    return pd.DataFrame(rows)
+
+
+def _rows(client: "MlflowClient", run: "Run", columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    if "scalelab.cell" not in run.data.tags:
+        logged: dict[str, Any] = {**run.data.params, **run.data.metrics}
+        wanted = [columns.get(name, name) for name in NAMES]
+        return [{name: _number(logged.get(name)) for name in wanted}]
+    if not run.data.tags["scalelab.cell"]:
+        return []  # the sweep itself
+    size, params = float(run.data.params["size"]), float(run.data.params["params_non_embedding"])
+    cell = f"{run.info.run_name}@{run.data.tags[PARENT][:8]}"
+    return [
+        {
+            "size": size, "cell": cell, "params": params, "tokens": point.step, "flops": 6.0 * params * point.step,
+            "loss": point.value, "status": "done",
+        }
+        for point in client.get_metric_history(run.info.run_id, ENDPOINT)
+    ]  # fmt: skip
+
+
+def _number(value: Any) -> Any:
+    """MLflow keeps params as text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
