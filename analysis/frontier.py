@@ -1,0 +1,173 @@
+"""Compute-optimal runs against compute: N_opt = G C^a, D_opt = H C^b, L_opt = E + K / C^gamma.
+
+Approaches 1 and 2 of Hoffmann et al. (2022) each find optimal runs; what they make of them is here. Axes: P draws,
+B optima. The lines are weighted least squares of ln N and ln D on ln C, the loss is least squares of ln L.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import qmc
+
+from analysis.laws import Array, PowerSum, Term
+from analysis.solver import minimise
+
+QUANTILES = (2.5, 97.5)
+MIN_OPTIMA = 3
+MIN_OPTIMA_FLOOR = 4  # three parameters of the loss and one optimum to spare
+STARTS = 16
+LOSS = PowerSum("frontier", "E + K/C^gamma", (Term("K", {"flops": "gamma"}), Term("E")))
+
+
+@dataclass(frozen=True)
+class Optima:
+    """Natural logarithms of compute-optimal runs. The first row of (P, B) is the estimate, the others are draws.
+
+    An optimum that a draw does not find is NaN. `counts_PB` says how often a draw took each optimum and `weights_B`
+    what each is worth to the lines of N and D; the loss, which is known far better than they, weighs all alike.
+    """
+
+    log_flops_B: Array
+    log_params_PB: Array
+    log_tokens_PB: Array
+    log_loss_PB: Array
+    counts_PB: Array
+    weights_B: Array
+
+
+@dataclass(frozen=True)
+class Line:
+    """ln y = level + slope (ln C - center), (P,) each: the estimate, then the draws."""
+
+    center: float
+    level_P: Array
+    slope_P: Array
+
+    @property
+    def exponent(self) -> float:
+        """The estimated slope."""
+        return float(self.slope_P[0])
+
+    @property
+    def coefficient(self) -> float:
+        """The estimated y at one FLOP."""
+        return float(np.exp(self.level_P[0] - self.slope_P[0] * self.center))
+
+    def at(self, log_flops_B: Array) -> Array:
+        """ln y, (P, B)."""
+        return self.level_P[:, None] + self.slope_P[:, None] * (log_flops_B - self.center)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates of some quantity and the ends of their 95% intervals, (B,) each."""
+
+    value_B: Array
+    low_B: Array
+    high_B: Array
+
+    @staticmethod
+    def of(draws_PB: Array) -> "Estimates":
+        """The first row with the middle 95% of the others."""
+        low_B, high_B = np.percentile(draws_PB[1:], QUANTILES, axis=0)
+        return Estimates(draws_PB[0], low_B, high_B)
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The three power laws with their draws."""
+
+    params: Line
+    tokens: Line
+    theta_PK: Array  # of the loss: ln K, ln E, gamma
+
+    def optimal(self, flops: ArrayLike) -> tuple[Estimates, Estimates]:
+        """Parameters and tokens of the best run with each compute."""
+        log_flops_B = np.log(np.atleast_1d(np.asarray(flops, dtype=float)))
+        return Estimates.of(np.exp(self.params.at(log_flops_B))), Estimates.of(np.exp(self.tokens.at(log_flops_B)))
+
+    def loss(self, flops: ArrayLike) -> Estimates:
+        """Nats a token of the best run with each compute, also beyond the fitted range.
+
+        The interval is of the expected loss: one further run adds the noise of its seed.
+        """
+        log_flops_B = np.log(np.atleast_1d(np.asarray(flops, dtype=float)))
+        return Estimates.of(np.exp(LOSS.log_loss(self.theta_PK, {"flops": log_flops_B})))
+
+    def to_dict(self) -> dict:
+        """Exponents, coefficients and the loss with their 95% intervals: plain numbers, lists and dicts."""
+        values_PK = LOSS.values(self.theta_PK)
+        at_edge_K = (np.abs(self.theta_PK[0, :, None] - LOSS.bounds_K2) < 1e-6).any(axis=1)
+        return {
+            "exponents": {
+                "a": self.params.exponent,
+                "b": self.tokens.exponent,
+                "a_ci95": interval(self.params.slope_P[1:]),
+                "b_ci95": interval(self.tokens.slope_P[1:]),
+            },
+            "coefficients": {"params": self.params.coefficient, "tokens": self.tokens.coefficient},
+            "loss": {
+                "formula": LOSS.formula,
+                "params": dict(zip(LOSS.names, values_PK[0].tolist(), strict=True)),
+                "ci95": {name: interval(values_PK[1:, k]) for k, name in enumerate(LOSS.names)},
+                "unidentified": [name for name, at_edge in zip(LOSS.names, at_edge_K, strict=True) if at_edge],
+            },
+        }
+
+
+def fit_frontier(optima: Optima, seed: int) -> Frontier:
+    """The same estimator for the first row and for every draw."""
+    found_PB = np.isfinite(optima.log_params_PB) & (optima.counts_PB > 0)
+    counts_PB = np.where(found_PB, optima.counts_PB, 0.0)
+    weights_PB = counts_PB * optima.weights_B
+    params, tokens = (
+        _line(optima.log_flops_B, np.where(found_PB, y_PB, 0.0), weights_PB)
+        for y_PB in (optima.log_params_PB, optima.log_tokens_PB)
+    )
+    log_loss_PB = np.where(found_PB, optima.log_loss_PB, 0.0)
+    return Frontier(params, tokens, _loss_laws(optima.log_flops_B, log_loss_PB, counts_PB, seed))
+
+
+def predicted_loss(approach: dict, flops: float) -> float:
+    """Nats a token that an approach, as `Frontier.to_dict` gives it, expects of the best run with `flops`."""
+    fitted = approach["loss"]["params"]
+    return fitted["E"] + fitted["K"] * flops ** -fitted["gamma"]
+
+
+def interval(draws_P: Array) -> list[float]:
+    """The middle 95% of the draws."""
+    return [float(end) for end in np.percentile(draws_P, QUANTILES)]
+
+
+def resampled(num_units: int, draws: int, rng: np.random.Generator) -> Array:
+    """How often each unit occurs in each draw with replacement, (draws, units); a draw of fewer than two is redrawn."""
+    assert num_units >= MIN_OPTIMA
+    counts_PU = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=draws).astype(float)
+    while (alone_P := (counts_PU > 0).sum(axis=1) < 2).any():
+        counts_PU[alone_P] = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=int(alone_P.sum()))
+    return counts_PU
+
+
+def _line(log_flops_B: Array, y_PB: Array, weights_PB: Array) -> Line:
+    """Weighted least squares of every row."""
+    center = float(np.average(log_flops_B, weights=weights_PB[0]))
+    x_B = log_flops_B - center
+    share_PB = weights_PB / weights_PB.sum(axis=1, keepdims=True)
+    mean_x_P, mean_y_P = share_PB @ x_B, (share_PB * y_PB).sum(axis=1)
+    apart_PB = x_B - mean_x_P[:, None]
+    slope_P = (share_PB * apart_PB * (y_PB - mean_y_P[:, None])).sum(axis=1) / (share_PB * apart_PB**2).sum(axis=1)
+    return Line(center, mean_y_P - slope_P * mean_x_P, slope_P)
+
+
+def _loss_laws(log_flops_B: Array, log_loss_PB: Array, counts_PB: Array, seed: int) -> Array:
+    """Coordinates of LOSS for every row; too few optima for a floor hold E at next to nothing."""
+    logs, bounds_K2 = {"flops": log_flops_B}, LOSS.bounds_K2
+    if (counts_PB[0] > 0).sum() < MIN_OPTIMA_FLOOR:
+        bounds_K2[LOSS.names.index("E")] = bounds_K2[LOSS.names.index("E"), 0]
+    unit_PS = qmc.Halton(LOSS.num_shapes, rng=np.random.default_rng(seed)).random(STARTS)
+    start_PK = LOSS.starting_points(logs, np.exp(log_loss_PB[0]), unit_PS)
+    fit = {"delta": np.inf, "bounds_PK2": bounds_K2}
+    tried_PK, objective_P = minimise(LOSS, logs, log_loss_PB[0], start_PK, weights_PN=counts_PB[:1], **fit)
+    start_PK = np.tile(tried_PK[np.argmin(objective_P)], (len(log_loss_PB), 1))
+    return minimise(LOSS, logs, log_loss_PB, start_PK, weights_PN=counts_PB, **fit)[0]
