@@ -17,6 +17,7 @@ QUANTILES = (2.5, 97.5)
 MIN_OPTIMA = 3
 MIN_OPTIMA_FLOOR = 4  # three parameters of the loss and one optimum to spare
 STARTS = 16
+REACH, NUM_BAND = 10.0, 25  # how far beyond the optima the lines are drawn, in how many points
 LOSS = PowerSum("frontier", "E + K/C^gamma", (Term("K", {"flops": "gamma"}), Term("E")))
 
 
@@ -73,11 +74,16 @@ class Estimates:
         low_B, high_B = np.percentile(draws_PB[1:], QUANTILES, axis=0)
         return Estimates(draws_PB[0], low_B, high_B)
 
+    def to_dict(self) -> dict[str, list[float]]:
+        """Three lists."""
+        return {"value": self.value_B.tolist(), "low": self.low_B.tolist(), "high": self.high_B.tolist()}
+
 
 @dataclass(frozen=True)
 class Frontier:
-    """The three power laws with their draws."""
+    """The three power laws with their draws, and the compute of the optima behind them."""
 
+    log_flops_B: Array
     params: Line
     tokens: Line
     theta_PK: Array  # of the loss: ln K, ln E, gamma
@@ -113,7 +119,15 @@ class Frontier:
                 "ci95": {name: interval(values_PK[1:, k]) for k, name in enumerate(LOSS.names)},
                 "unidentified": [name for name, at_edge in zip(LOSS.names, at_edge_K, strict=True) if at_edge],
             },
+            "bands": self._bands(),
         }
+
+    def _bands(self) -> dict[str, dict[str, list[float]] | list[float]]:
+        """The lines with their intervals, drawn from the least compute to REACH times the largest."""
+        flops = np.exp(np.linspace(self.log_flops_B.min(), self.log_flops_B.max() + np.log(REACH), NUM_BAND))
+        params, tokens = self.optimal(flops)
+        found = {"params": params, "tokens": tokens, "loss": self.loss(flops)}
+        return {"flops": flops.tolist()} | {name: values.to_dict() for name, values in found.items()}
 
 
 def fit_frontier(optima: Optima, seed: int) -> Frontier:
@@ -126,7 +140,7 @@ def fit_frontier(optima: Optima, seed: int) -> Frontier:
         for y_PB in (optima.log_params_PB, optima.log_tokens_PB)
     )
     log_loss_PB = np.where(found_PB, optima.log_loss_PB, 0.0)
-    return Frontier(params, tokens, _loss_laws(optima.log_flops_B, log_loss_PB, counts_PB, seed))
+    return Frontier(optima.log_flops_B, params, tokens, _loss_laws(optima.log_flops_B, log_loss_PB, counts_PB, seed))
 
 
 def predicted_loss(approach: dict, flops: float) -> float:

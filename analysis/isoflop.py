@@ -80,7 +80,7 @@ def fit_isoflop(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: f
     reasons = [profile.reason for profile in profiles]
     refuse_few(profiles, reasons)
     if noise is None:
-        noise = smoothness_noise([p for p, reason in zip(profiles, reasons, strict=True) if reason is None])
+        noise = smoothness_noise([p.valley for p, reason in zip(profiles, reasons, strict=True) if reason is None])
     rng = np.random.default_rng(seed)
     noise_PR = np.vstack([np.zeros(len(points)), noise * run_noise(points, draws, rng)])
     minima = {}

@@ -25,7 +25,17 @@ MIN_SIZES = 3
 MIN_SIZES_AKIMA = 5
 STEPS = 25  # between neighbouring sizes, where the least of an interpolant is looked for
 WINDOW = 4  # neighbouring sizes whose losses should lie on a parabola
+NORMAL_MEDIAN = 0.6745  # of the size of a standard normal number
 COLUMNS = ("params", "tokens", "flops", "loss")
+
+
+@dataclass(frozen=True)
+class Valley:
+    """Mean ln(loss) of the runs of each size at one compute, from the smallest size."""
+
+    log_params_S: Array
+    log_loss_S: Array
+    num_runs_S: Array
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class Profile:
     def log_flops(self) -> float:
         """Of the budget: the mean over its sizes."""
         return float(self.log_flops_S.mean())
+
+    @property
+    def valley(self) -> Valley:
+        """What `smoothness_noise` looks at."""
+        return Valley(self.log_params_S, self.log_loss_S, 1 / (self.mean_SR**2).sum(axis=1))
 
     @property
     def method(self) -> Literal["akima", "quadratic"]:
@@ -104,28 +119,25 @@ def budget_profiles(points: pd.DataFrame) -> list[Profile]:
     return [_moved(profile, float(np.interp(profile.log_flops, log_flops_B, slope_B))) for profile in profiles]
 
 
-def smoothness_noise(profiles: list[Profile]) -> float:
-    """Standard deviation of one run's ln(loss) around a smooth profile.
+def smoothness_noise(valleys: list[Valley]) -> float:
+    """Standard deviation of one run's ln(loss) around smooth valleys.
 
-    From every window of four neighbouring sizes that holds the least loss of its budget: the combination of them that
-    vanishes on a parabola (Gasser et al. 1986, pseudo-residuals). Raises ValueError where there is no such window.
+    From every window of four neighbouring sizes that holds the least loss of its valley: the combination of their
+    losses that vanishes on a parabola, in units of one run (pseudo-residuals, Gasser et al. 1986). Their typical size
+    is a median, for some windows reach up a slope that is no parabola. Raises ValueError where there is no window.
     """
     contrasts = []
-    for profile in profiles:
-        num_runs_S = 1 / (profile.mean_SR**2).sum(axis=1)
-        least, num_sizes = int(profile.log_loss_S.argmin()), len(profile.log_loss_S)
+    for valley in valleys:
+        least, num_sizes = int(valley.log_loss_S.argmin()), len(valley.log_loss_S)
         for first in range(max(0, least - WINDOW + 1), min(num_sizes - WINDOW, least) + 1):
             sizes = slice(first, first + WINDOW)
-            x_S = profile.log_params_S[sizes] - profile.log_params_S[least]
+            x_S = valley.log_params_S[sizes] - valley.log_params_S[least]
             contrast_S = np.linalg.svd(np.vander(x_S, 3).T)[2][-1]  # orthogonal to every parabola
-            contrasts.append(
-                contrast_S @ profile.log_loss_S[sizes] / np.sqrt((contrast_S**2 / num_runs_S[sizes]).sum())
-            )
+            scale = np.sqrt((contrast_S**2 / valley.num_runs_S[sizes]).sum())
+            contrasts.append(contrast_S @ valley.log_loss_S[sizes] / scale)
     if not contrasts:
-        raise ValueError(
-            "points: no budget has four sizes, so its noise is unknown; give the noise or train more sizes"
-        )
-    return float(np.sqrt(np.mean(np.square(contrasts))))
+        raise ValueError("points: nowhere do four sizes share a compute, so the noise is unknown; train more sizes")
+    return float(np.median(np.abs(contrasts))) / NORMAL_MEDIAN
 
 
 def log_columns(points: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, Array]:
