@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier, resampled
+from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier
 from analysis.laws import Array
 from analysis.profiles import COLUMNS, Valley, log_columns, smoothness_noise
 
@@ -74,7 +74,7 @@ class Envelope:
             "approach": 1,
             **self.frontier.to_dict(),
             "noise": self.noise,
-            "num_draws": len(self.optima.counts_PB) - 1,
+            "num_draws": len(self.optima.log_params_PB) - 1,
             "num_sizes": self.num_sizes,
             "optima": [dict(zip(found, row, strict=True)) for row in columns],
         }
@@ -84,8 +84,8 @@ def fit_envelope(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: 
     """Approach 1 on rows along runs: cell (which run), params, tokens, flops and loss; a run needs two rows.
 
     `noise` is the standard deviation of ln(loss) between runs that differ by their seed, which moves a run as a whole;
-    without it `smoothness_noise` estimates it. Intervals are of a bootstrap over the winning sizes, each draw with
-    other noise. Raises ValueError when fewer than three sizes win between a smaller and a larger one.
+    without it `smoothness_noise` estimates it. Intervals are of `draws` envelopes with other noise. Raises ValueError
+    when fewer than three sizes win between a smaller and a larger one.
     """
     log_flops_G, curves = training_curves(points)
     if noise is None:
@@ -98,13 +98,12 @@ def fit_envelope(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: 
         log_loss_SPG.append(curve.moved(effects_PR))
     winner_PG, log_loss_PG = winners(np.stack(log_loss_SPG))
     used_G = winner_PG[0] >= 0
-    sizes, size_of_point = np.unique(winner_PG[0, used_G], return_inverse=True)
+    sizes = np.unique(winner_PG[0, used_G])
     if len(sizes) < MIN_OPTIMA:
         raise ValueError(
             f"points: {len(sizes)} sizes are best between a smaller and a larger one, {MIN_OPTIMA} are needed; "
             "train more sizes, with enough tokens that their curves cross"
         )
-    counts_PB = np.vstack([np.ones(used_G.sum()), resampled(len(sizes), draws, rng)[:, size_of_point]])
     won_PB = winner_PG[:, used_G]
     log_tokens_SB = np.stack([curve.mean(curve.log_tokens_RG) for curve in curves])[:, used_G]
     optima = Optima(
@@ -112,7 +111,6 @@ def fit_envelope(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: 
         np.where(won_PB >= 0, np.array([curve.log_params for curve in curves])[won_PB], np.nan),
         np.where(won_PB >= 0, log_tokens_SB[won_PB, np.arange(used_G.sum())], np.nan),
         np.where(won_PB >= 0, log_loss_PG[:, used_G], np.nan),
-        counts_PB,
         np.ones(used_G.sum()),
     )
     return Envelope(log_flops_G, curves, optima, len(sizes), noise, fit_frontier(optima, seed))

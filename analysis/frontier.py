@@ -7,7 +7,7 @@ B optima. The lines are weighted least squares of ln N and ln D on ln C, the los
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
 
 from analysis.laws import Array, PowerSum, Term
@@ -25,15 +25,14 @@ LOSS = PowerSum("frontier", "E + K/C^gamma", (Term("K", {"flops": "gamma"}), Ter
 class Optima:
     """Natural logarithms of compute-optimal runs. The first row of (P, B) is the estimate, the others are draws.
 
-    An optimum that a draw does not find is NaN. `counts_PB` says how often a draw took each optimum and `weights_B`
-    what each is worth to the lines of N and D; the loss, which is known far better than they, weighs all alike.
+    An optimum that a draw does not find is NaN. `weights_B` is what each is worth to the lines of N and D; to the loss,
+    which is known far better than they, all are worth the same.
     """
 
     log_flops_B: Array
     log_params_PB: Array
     log_tokens_PB: Array
     log_loss_PB: Array
-    counts_PB: Array
     weights_B: Array
 
 
@@ -132,15 +131,16 @@ class Frontier:
 
 def fit_frontier(optima: Optima, seed: int) -> Frontier:
     """The same estimator for the first row and for every draw."""
-    found_PB = np.isfinite(optima.log_params_PB) & (optima.counts_PB > 0)
-    counts_PB = np.where(found_PB, optima.counts_PB, 0.0)
-    weights_PB = counts_PB * optima.weights_B
-    params, tokens = (
-        _line(optima.log_flops_B, np.where(found_PB, y_PB, 0.0), weights_PB)
-        for y_PB in (optima.log_params_PB, optima.log_tokens_PB)
+    found_PB = np.isfinite(optima.log_params_PB)
+    params, tokens, loss = (
+        np.where(found_PB, values_PB, 0.0)
+        for values_PB in (optima.log_params_PB, optima.log_tokens_PB, optima.log_loss_PB)
     )
-    log_loss_PB = np.where(found_PB, optima.log_loss_PB, 0.0)
-    return Frontier(optima.log_flops_B, params, tokens, _loss_laws(optima.log_flops_B, log_loss_PB, counts_PB, seed))
+    weights_PB = found_PB * optima.weights_B
+    x_B = optima.log_flops_B
+    return Frontier(
+        x_B, _line(x_B, params, weights_PB), _line(x_B, tokens, weights_PB), _loss_laws(x_B, loss, found_PB, seed)
+    )
 
 
 def predicted_loss(approach: dict, flops: float) -> float:
@@ -154,15 +154,6 @@ def interval(draws_P: Array) -> list[float]:
     return [float(end) for end in np.percentile(draws_P, QUANTILES)]
 
 
-def resampled(num_units: int, draws: int, rng: np.random.Generator) -> Array:
-    """How often each unit occurs in each draw with replacement, (draws, units); a draw of fewer than two is redrawn."""
-    assert num_units >= MIN_OPTIMA
-    counts_PU = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=draws).astype(float)
-    while (alone_P := (counts_PU > 0).sum(axis=1) < 2).any():
-        counts_PU[alone_P] = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=int(alone_P.sum()))
-    return counts_PU
-
-
 def _line(log_flops_B: Array, y_PB: Array, weights_PB: Array) -> Line:
     """Weighted least squares of every row."""
     center = float(np.average(log_flops_B, weights=weights_PB[0]))
@@ -174,14 +165,15 @@ def _line(log_flops_B: Array, y_PB: Array, weights_PB: Array) -> Line:
     return Line(center, mean_y_P - slope_P * mean_x_P, slope_P)
 
 
-def _loss_laws(log_flops_B: Array, log_loss_PB: Array, counts_PB: Array, seed: int) -> Array:
+def _loss_laws(log_flops_B: Array, log_loss_PB: Array, found_PB: NDArray[np.bool_], seed: int) -> Array:
     """Coordinates of LOSS for every row; too few optima for a floor hold E at next to nothing."""
     logs, bounds_K2 = {"flops": log_flops_B}, LOSS.bounds_K2
-    if (counts_PB[0] > 0).sum() < MIN_OPTIMA_FLOOR:
+    if found_PB[0].sum() < MIN_OPTIMA_FLOOR:
         bounds_K2[LOSS.names.index("E")] = bounds_K2[LOSS.names.index("E"), 0]
     unit_PS = qmc.Halton(LOSS.num_shapes, rng=np.random.default_rng(seed)).random(STARTS)
+    weights_PB = found_PB.astype(float)
     start_PK = LOSS.starting_points(logs, np.exp(log_loss_PB[0]), unit_PS)
     fit = {"delta": np.inf, "bounds_PK2": bounds_K2}
-    tried_PK, objective_P = minimise(LOSS, logs, log_loss_PB[0], start_PK, weights_PN=counts_PB[:1], **fit)
+    tried_PK, objective_P = minimise(LOSS, logs, log_loss_PB[0], start_PK, weights_PN=weights_PB[:1], **fit)
     start_PK = np.tile(tried_PK[np.argmin(objective_P)], (len(log_loss_PB), 1))
-    return minimise(LOSS, logs, log_loss_PB, start_PK, weights_PN=counts_PB, **fit)[0]
+    return minimise(LOSS, logs, log_loss_PB, start_PK, weights_PN=weights_PB, **fit)[0]

@@ -1,8 +1,9 @@
 """Approach 2 of Hoffmann et al. (2022): the size of least loss on each compute budget, against compute.
 
 What a budget is and where its loss is least: profiles.py. How well that is known is measured by adding noise to its
-losses; the lines through the optima weigh them by it, as Porian et al. (2024) do. Intervals are of a bootstrap over
-budgets, each draw with other noise.
+losses; the lines through the optima weigh them by it, as Porian et al. (2024) do. Intervals are of lines refitted to
+draws of that noise, enlarged where the optima lie farther from the lines than it explains. Budgets are not drawn with
+replacement as well: the optima carry the noise already, and both together give intervals nearly twice too wide.
 
 Valleys are parabolas in ln N only near their bottom, and lopsided where alpha and beta differ: a grid of sizes that is
 not centred on the optimum biases it, and the exponents with it if the misplacement changes with compute.
@@ -10,12 +11,12 @@ not centred on the optimum biases it, and the exponents with it if the misplacem
 Axes: R rows of the table, B budgets, P draws; the first of P is the estimate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier, interval, resampled
+from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier, interval
 from analysis.laws import Array
 from analysis.profiles import Profile, budget_profiles, smoothness_noise
 
@@ -33,6 +34,7 @@ class IsoFlop:
     reasons: list[str | None]  # for each profile: why it is left out
     optima: Optima
     noise: float
+    misfit: dict[str, float]
     frontier: Frontier
 
     def to_dict(self) -> dict:
@@ -42,7 +44,8 @@ class IsoFlop:
             "approach": 2,
             **self.frontier.to_dict(),
             "noise": self.noise,
-            "num_draws": len(self.optima.counts_PB) - 1,
+            "misfit": self.misfit,
+            "num_draws": len(self.optima.log_params_PB) - 1,
             "optima": [self._optimum(budget, profile) for budget, profile in enumerate(used)],
             "left_out": [
                 {"flops": float(np.exp(profile.log_flops)), "reason": reason}
@@ -95,25 +98,57 @@ def fit_isoflop(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: f
             else:
                 minima[budget] = found
     refuse_few(profiles, reasons)
-    optima = optima_of([profiles[budget] for budget in minima], list(minima.values()), rng)
-    return IsoFlop(profiles, reasons, optima, noise, fit_frontier(optima, seed))
+    optima = optima_of([profiles[budget] for budget in minima], list(minima.values()))
+    misfit = misfit_factors(optima, fit_frontier(optima, seed))
+    optima = widened(optima, misfit)
+    return IsoFlop(profiles, reasons, optima, noise, misfit, fit_frontier(optima, seed))
 
 
-def optima_of(profiles: list[Profile], minima: list[tuple[Array, Array, Array]], rng: np.random.Generator) -> Optima:
-    """The minima as optima: their weights, and budgets drawn with replacement."""
+def optima_of(profiles: list[Profile], minima: list[tuple[Array, Array, Array]]) -> Optima:
+    """The minima as optima, with their weights."""
     log_params_PB, log_tokens_PB, log_loss_PB = (np.column_stack([found[k] for found in minima]) for k in range(3))
     log_flops_B = np.array([profile.log_flops for profile in profiles])
     step_B = np.array([np.diff(profile.log_params_S).mean() for profile in profiles])
     found_B = np.isfinite(log_params_PB[1:]).mean(axis=0)
     std_B = np.maximum(np.nanstd(log_params_PB[1:], axis=0), LEAST_STD * step_B) / found_B
-    counts_PB = np.vstack([np.ones(len(profiles)), resampled(len(profiles), len(log_params_PB) - 1, rng)])
-    return Optima(log_flops_B, log_params_PB, log_tokens_PB, log_loss_PB, counts_PB, std_B**-2)
+    return Optima(log_flops_B, log_params_PB, log_tokens_PB, log_loss_PB, std_B**-2)
+
+
+def misfit_factors(optima: Optima, frontier: Frontier) -> dict[str, float]:
+    """How many times farther from the three lines the optima lie than their noise explains, at least one.
+
+    The root of chi squared over its degrees of freedom.
+    """
+    log_flops_B = optima.log_flops_B
+    factors = {}
+    for name, values_PB, fitted_B, num_free in (
+        ("params", optima.log_params_PB, frontier.params.at(log_flops_B)[0], 2),
+        ("tokens", optima.log_tokens_PB, frontier.tokens.at(log_flops_B)[0], 2),
+        ("loss", optima.log_loss_PB, np.log(frontier.loss(np.exp(log_flops_B)).value_B), 3),
+    ):
+        noise_B = np.maximum(np.nanstd(values_PB[1:], axis=0), 1e-12)
+        chi_squared = float((((values_PB[0] - fitted_B) / noise_B) ** 2).sum())
+        factors[name] = max(1.0, float(np.sqrt(chi_squared / max(1, len(log_flops_B) - num_free))))
+    return factors
+
+
+def widened(optima: Optima, misfit: dict[str, float]) -> Optima:
+    """Draws that lie as much farther from the estimate as `misfit_factors` says."""
+    moved = {
+        f"log_{name}_PB": values_PB[0] + misfit[name] * (values_PB - values_PB[0])
+        for name, values_PB in (
+            ("params", optima.log_params_PB),
+            ("tokens", optima.log_tokens_PB),
+            ("loss", optima.log_loss_PB),
+        )
+    }
+    return replace(optima, **moved)
 
 
 def run_noise(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
     """Standard normal noise (draws, R), half of whose variance the rows of one `cell`, which share a trunk, share.
 
-    Half is the least share of the cell that `noise_of` in bootstrap.py allows too.
+    Half is the least share of the cell that `noise_of` allows too.
     """
     noise_PR = rng.standard_normal((draws, len(points)))
     if "cell" not in points:

@@ -4,8 +4,9 @@ The minimum of a budget is that of the Akima interpolant of ln L over ln N (Pori
 through the three sizes around the least loss where there are fewer than five. A budget whose least loss is at an end of
 its sizes has no optimum.
 
-Compute is what the runs used: a budget's is the mean of its sizes', and each size's loss is moved to it by the slope of
-the least loss in compute, which at an optimum is the slope at a fixed size too.
+Compute is what the runs used: a budget's is the mean of its sizes', and each size's loss is moved to it along the slope
+of the least losses in compute, which at an optimum is the slope at a fixed size too. (Sizes 2% apart in compute would
+otherwise move a minimum by 7%; so they move it by less than 1%.)
 
 Axes: R rows of the table, S sizes of one budget, P draws, G points of an interpolant.
 """
@@ -115,8 +116,10 @@ def budget_profiles(points: pd.DataFrame) -> list[Profile]:
     if len(found) < 2:
         return profiles
     log_flops_B = np.array([profile.log_flops for profile in found])
-    slope_B = np.gradient([profile.log_loss_S.min() for profile in found], log_flops_B)
-    return [_moved(profile, float(np.interp(profile.log_flops, log_flops_B, slope_B))) for profile in profiles]
+    center = float(log_flops_B.mean())
+    least_B = [profile.log_loss_S.min() for profile in found]
+    slope = np.polyder(np.polyfit(log_flops_B - center, least_B, min(2, len(found) - 1)))
+    return [_moved(profile, float(np.polyval(slope, profile.log_flops - center))) for profile in profiles]
 
 
 def smoothness_noise(valleys: list[Valley]) -> float:
