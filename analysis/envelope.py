@@ -74,7 +74,6 @@ class Envelope:
             "approach": 1,
             **self.frontier.to_dict(),
             "noise": self.noise,
-            "num_draws": len(self.optima.log_params_PB) - 1,
             "num_sizes": self.num_sizes,
             "optima": [dict(zip(found, row, strict=True)) for row in columns],
         }

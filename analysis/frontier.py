@@ -16,6 +16,7 @@ from analysis.solver import minimise
 QUANTILES = (2.5, 97.5)
 MIN_OPTIMA = 3
 MIN_OPTIMA_FLOOR = 4  # three parameters of the loss and one optimum to spare
+MIN_DRAWS = 0.5  # the share of draws that must find MIN_OPTIMA optima
 STARTS = 16
 REACH, NUM_BAND = 10.0, 25  # how far beyond the optima the lines are drawn, in how many points
 LOSS = PowerSum("frontier", "E + K/C^gamma", (Term("K", {"flops": "gamma"}), Term("E")))
@@ -118,6 +119,7 @@ class Frontier:
                 "ci95": {name: interval(values_PK[1:, k]) for k, name in enumerate(LOSS.names)},
                 "unidentified": [name for name, at_edge in zip(LOSS.names, at_edge_K, strict=True) if at_edge],
             },
+            "num_draws": len(self.theta_PK) - 1,
             "bands": self._bands(),
         }
 
@@ -130,10 +132,20 @@ class Frontier:
 
 
 def fit_frontier(optima: Optima, seed: int) -> Frontier:
-    """The same estimator for the first row and for every draw."""
+    """The same estimator for the first row and for every draw that finds enough optima.
+
+    Raises ValueError where most draws do not.
+    """
     found_PB = np.isfinite(optima.log_params_PB)
+    enough_P = found_PB.sum(axis=1) >= MIN_OPTIMA
+    if enough_P[1:].mean() < MIN_DRAWS:
+        raise ValueError(
+            f"points: within their noise {1 - enough_P[1:].mean():.0%} of draws have fewer than {MIN_OPTIMA} optima; "
+            "train more sizes, farther apart, or more seeds"
+        )
+    found_PB = found_PB[enough_P]
     params, tokens, loss = (
-        np.where(found_PB, values_PB, 0.0)
+        np.where(found_PB, values_PB[enough_P], 0.0)
         for values_PB in (optima.log_params_PB, optima.log_tokens_PB, optima.log_loss_PB)
     )
     weights_PB = found_PB * optima.weights_B

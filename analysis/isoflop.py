@@ -23,6 +23,7 @@ from analysis.profiles import Profile, budget_profiles, smoothness_noise
 # The least standard deviation of ln N_opt, in steps of the grid of sizes, which no interpolant looks below: the factor
 # is that of Porian et al. (2024).
 LEAST_STD = 0.33
+NUM_NAMED = 3  # budgets that a refusal names
 MIN_FOUND = 0.5  # the share of draws in which a budget that counts has an optimum
 
 
@@ -45,7 +46,6 @@ class IsoFlop:
             **self.frontier.to_dict(),
             "noise": self.noise,
             "misfit": self.misfit,
-            "num_draws": len(self.optima.log_params_PB) - 1,
             "optima": [self._optimum(budget, profile) for budget, profile in enumerate(used)],
             "left_out": [
                 {"flops": float(np.exp(profile.log_flops)), "reason": reason}
@@ -158,15 +158,18 @@ def run_noise(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Arr
 
 
 def refuse_few(profiles: list[Profile], reasons: list[str | None]) -> None:
-    """Raise ValueError where fewer than MIN_OPTIMA budgets have an optimum, naming the others."""
+    """Raise ValueError where fewer than MIN_OPTIMA budgets have an optimum, naming some of the others."""
     num_found = reasons.count(None)
-    if num_found < MIN_OPTIMA:
-        left_out = [
-            f"{np.exp(profile.log_flops):.3g} FLOPs ({reason})"
-            for profile, reason in zip(profiles, reasons, strict=True)
-            if reason is not None
-        ]
-        raise ValueError(
-            f"points: {num_found} budgets have their least loss between their sizes, at least {MIN_OPTIMA} are needed; "
-            f"add sizes on both sides of the optimum, or budgets; left out: {', '.join(left_out) or 'none'}"
-        )
+    if num_found >= MIN_OPTIMA:
+        return
+    left_out = [
+        f"{np.exp(profile.log_flops):.3g} FLOPs: {reason}"
+        for profile, reason in zip(profiles, reasons, strict=True)
+        if reason is not None
+    ]
+    more = [f"{len(left_out) - NUM_NAMED} more"] * (len(left_out) > NUM_NAMED)
+    named = "; ".join(left_out[:NUM_NAMED] + more) or "there are no others"
+    raise ValueError(
+        f"points: {num_found} budgets have their least loss between their sizes ({named}) and "
+        f"{MIN_OPTIMA} are needed; add sizes on both sides of the optimum, or budgets"
+    )
