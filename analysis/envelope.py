@@ -2,6 +2,8 @@
 
 At each of a grid of compute values the runs that span it are interpolated, the sizes compared, and the best one taken,
 if it is neither the smallest nor the largest size there: next to nothing it might only be the best of what was tried.
+A size that wins is best over a stretch of compute, and the lines of N and D go through the middles of the stretches:
+through all the points of such a staircase of S steps the slope would be too small by one part in S^2.
 
 What a point of a curve is decides what is estimated. The loss in the middle of a schedule is not what a run that had
 ended there would have reached: its decay was still to come, and an envelope of such losses is another estimand than one
@@ -18,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier
+from analysis.frontier import MIN_OPTIMA, Frontier, around_estimate, enough, fit_line, fit_losses
 from analysis.laws import Array
 from analysis.profiles import COLUMNS, Valley, log_columns, smoothness_noise
 
@@ -51,31 +53,42 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Wins:
+    """Where each size is the best one: its share of the compute values, and mean ln C and ln D there, (P, S)."""
+
+    share_PS: Array
+    log_flops_PS: Array
+    log_tokens_PS: Array
+
+
+@dataclass(frozen=True)
 class Envelope:
-    """Approach 1 on a table: its curves, the best size at each compute value, and the laws of those."""
+    """Approach 1 on a table: the curves of its sizes from the smallest, where each is the best, the laws of those."""
 
     log_flops_G: Array
-    curves: list[Curve]  # from the smallest size
-    optima: Optima
-    num_sizes: int  # that are best somewhere
+    curves: list[Curve]
+    wins: Wins
     noise: float
     frontier: Frontier
 
     def to_dict(self) -> dict:
         """The `envelope` part of law.json's `approaches`: plain numbers, strings, lists and dicts."""
-        found = {
-            "flops": self.optima.log_flops_B,
-            "params": self.optima.log_params_PB[0],
-            "tokens": self.optima.log_tokens_PB[0],
-            "loss": self.optima.log_loss_PB[0],
-        }
-        columns = zip(*(np.exp(values_B).tolist() for values_B in found.values()), strict=True)
+        share_S, log_flops_S, log_tokens_S = (
+            values_PS[0] for values_PS in (self.wins.share_PS, self.wins.log_flops_PS, self.wins.log_tokens_PS)
+        )
         return {
             "approach": 1,
             **self.frontier.to_dict(),
             "noise": self.noise,
-            "num_sizes": self.num_sizes,
-            "optima": [dict(zip(found, row, strict=True)) for row in columns],
+            "optima": [
+                {
+                    "flops": float(np.exp(log_flops_S[size])),
+                    "params": float(np.exp(self.curves[size].log_params)),
+                    "tokens": float(np.exp(log_tokens_S[size])),
+                    "share": float(share_S[size]),
+                }
+                for size in np.flatnonzero(share_S)
+            ],
         }
 
 
@@ -96,23 +109,44 @@ def fit_envelope(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: 
         effects_PR[0] = 0.0
         log_loss_SPG.append(curve.moved(effects_PR))
     winner_PG, log_loss_PG = winners(np.stack(log_loss_SPG))
-    used_G = winner_PG[0] >= 0
-    sizes = np.unique(winner_PG[0, used_G])
-    if len(sizes) < MIN_OPTIMA:
+    wins = wins_of(winner_PG, log_flops_G, curves)
+    num_winners = int((wins.share_PS[0] > 0).sum())
+    if num_winners < MIN_OPTIMA:
         raise ValueError(
-            f"points: {len(sizes)} sizes are best between a smaller and a larger one, {MIN_OPTIMA} are needed; "
+            f"points: {num_winners} sizes are best between a smaller and a larger one, {MIN_OPTIMA} are needed; "
             "train more sizes, with enough tokens that their curves cross"
         )
-    won_PB = winner_PG[:, used_G]
-    log_tokens_SB = np.stack([curve.mean(curve.log_tokens_RG) for curve in curves])[:, used_G]
-    optima = Optima(
-        log_flops_G[used_G],
-        np.where(won_PB >= 0, np.array([curve.log_params for curve in curves])[won_PB], np.nan),
-        np.where(won_PB >= 0, log_tokens_SB[won_PB, np.arange(used_G.sum())], np.nan),
-        np.where(won_PB >= 0, log_loss_PG[:, used_G], np.nan),
-        np.ones(used_G.sum()),
+    return Envelope(
+        log_flops_G, curves, wins, noise, _frontier(wins, winner_PG, log_flops_G, log_loss_PG, curves, seed)
     )
-    return Envelope(log_flops_G, curves, optima, len(sizes), noise, fit_frontier(optima, seed))
+
+
+def wins_of(winner_PG: NDArray[np.intp], log_flops_G: Array, curves: list[Curve]) -> Wins:
+    """Where each size wins; NaN where it does not."""
+    share_PS, log_flops_PS, log_tokens_PS = (np.zeros((len(winner_PG), len(curves))) for _ in range(3))
+    for size, curve in enumerate(curves):
+        won_PG = winner_PG == size
+        share_PS[:, size] = won_PG.mean(axis=1)
+        with np.errstate(invalid="ignore"):
+            log_flops_PS[:, size] = won_PG @ log_flops_G / won_PG.sum(axis=1)
+            log_tokens_PS[:, size] = won_PG @ np.nan_to_num(curve.mean(curve.log_tokens_RG)) / won_PG.sum(axis=1)
+    return Wins(share_PS, log_flops_PS, log_tokens_PS)
+
+
+def _frontier(
+    wins: Wins, winner_PG: NDArray[np.intp], log_flops_G: Array, log_loss_PG: Array, curves: list[Curve], seed: int
+) -> Frontier:
+    """Lines through the middles of the winning sizes, each worth its share; the loss at every compute value."""
+    kept_P, used_G = enough(wins.share_PS > 0), winner_PG[0] >= 0
+    share_PS, log_flops_PS = wins.share_PS[kept_P], wins.log_flops_PS[kept_P]
+    log_params_PS = np.broadcast_to([curve.log_params for curve in curves], share_PS.shape)
+    log_loss_PB = np.where(winner_PG >= 0, log_loss_PG, np.nan)[kept_P][:, used_G]
+    return Frontier(
+        log_flops_G[used_G],
+        fit_line(log_flops_PS, log_params_PS, share_PS),
+        fit_line(log_flops_PS, wins.log_tokens_PS[kept_P], share_PS),
+        fit_losses(log_flops_G[used_G], around_estimate(log_loss_PB), seed),
+    )
 
 
 def training_curves(points: pd.DataFrame) -> tuple[Array, list[Curve]]:
@@ -127,13 +161,13 @@ def training_curves(points: pd.DataFrame) -> tuple[Array, list[Curve]]:
         raise ValueError("points: a cell has two rows at the same FLOPs; drop the duplicate")
     log_flops_G = np.linspace(logs["flops"].min(), logs["flops"].max(), NUM_COMPUTE)
     curves = []
-    for log_params, of_size in logs.groupby("params"):
+    for _, of_size in logs.groupby("params"):
         runs = [run for _, run in of_size.groupby("cell")]
         log_loss_RG, log_tokens_RG = (
             np.stack([PchipInterpolator(run["flops"], run[name], extrapolate=False)(log_flops_G) for run in runs])
             for name in ("loss", "tokens")
         )
-        curves.append(Curve(float(log_params), log_loss_RG, log_tokens_RG))  # type: ignore[arg-type]
+        curves.append(Curve(float(of_size["params"].iloc[0]), log_loss_RG, log_tokens_RG))
     return log_flops_G, curves
 
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from analysis.envelope import training_curves
+from analysis.envelope import training_curves, winners
 from analysis.figures import BAND, COUNT_AXIS, FLOPS_AXIS, GREY, _loss_axis, _styled
 from analysis.profiles import budget_profiles
 
@@ -45,20 +45,21 @@ def training_envelope(points: pd.DataFrame, approach: dict) -> go.Figure:
     """Approach 1: the mean curve of every size over compute, the points where it is best, and the loss through them."""
     figure = go.Figure()
     log_flops_G, curves = training_curves(points)
-    for curve, color in zip(curves, _shades(len(curves)), strict=True):
-        num_params = float(np.exp(curve.log_params))
+    log_loss_SG = np.stack([curve.mean(curve.log_loss_RG) for curve in curves])
+    (winner_G,), (least_G,) = winners(log_loss_SG[:, None])
+    for size, (curve, color) in enumerate(zip(curves, _shades(len(curves)), strict=True)):
+        num_params, won_G = float(np.exp(curve.log_params)), winner_G == size
+        hover = f"{num_params:.3g} parameters<br>%{{x:.2e}} FLOPs<br>loss %{{y:.4f}}<extra></extra>"
         figure.add_scatter(
-            x=np.exp(log_flops_G), y=np.exp(curve.mean(curve.log_loss_RG)), mode="lines", name=f"{num_params:.2g}",
-            line={"color": color, "width": 1.5},
-            hovertemplate=f"{num_params:.3g} parameters<br>%{{x:.2e}} FLOPs<br>loss %{{y:.4f}}<extra></extra>",
+            x=np.exp(log_flops_G), y=np.exp(log_loss_SG[size]), mode="lines", name=f"{num_params:.2g}",
+            line={"color": color, "width": 1.5}, legendgroup=str(size), hovertemplate=hover,
         )  # fmt: skip
-    optima = pd.DataFrame(approach["optima"])
-    figure.add_scatter(
-        x=optima["flops"], y=optima["loss"], mode="markers", name="envelope", marker={"color": GREY, "size": 5},
-        customdata=optima[["params"]],
-        hovertemplate="%{x:.2e} FLOPs<br>best size %{customdata[0]:.3s}<br>loss %{y:.4f}<extra></extra>",
-    )  # fmt: skip
-    _add_line(figure, approach, "loss")
+        figure.add_scatter(
+            x=np.exp(log_flops_G[won_G]), y=np.exp(least_G[won_G]), mode="markers", name="envelope", showlegend=False,
+            marker={"color": color, "size": 7}, legendgroup=str(size), hovertemplate=hover,
+        )  # fmt: skip
+    if approach["loss"] is not None:
+        _add_line(figure, approach, "loss")
     figure.update_layout(xaxis=COMPUTE_AXIS, yaxis=_loss_axis(points))
     return _styled(figure, legend_title="parameters ")
 
@@ -104,4 +105,4 @@ def _bars(optima: pd.DataFrame, name: str) -> dict | None:
 
 
 def _shades(count: int) -> list[str]:
-    return sample_colorscale("Viridis", list(np.linspace(0.28, 0.8, max(2, count))))[:count]
+    return [str(color) for color in sample_colorscale("Viridis", list(np.linspace(0.28, 0.8, max(2, count))))][:count]

@@ -1,7 +1,9 @@
 """Compute-optimal runs against compute: N_opt = G C^a, D_opt = H C^b, L_opt = E + K / C^gamma.
 
-Approaches 1 and 2 of Hoffmann et al. (2022) each find optimal runs; what they make of them is here. Axes: P draws,
-B optima. The lines are weighted least squares of ln N and ln D on ln C, the loss is least squares of ln L.
+Approaches 1 and 2 of Hoffmann et al. (2022) each find optimal runs; what they make of them is here. The lines are
+weighted least squares of ln N and ln D on ln C, the loss is least squares of ln L.
+
+Axes: B optima, P draws; the first of P is the estimate.
 """
 
 from dataclasses import dataclass
@@ -15,26 +17,12 @@ from analysis.solver import minimise
 
 QUANTILES = (2.5, 97.5)
 MIN_OPTIMA = 3
-MIN_OPTIMA_FLOOR = 4  # three parameters of the loss and one optimum to spare
+MIN_OPTIMA_LOSS = 4  # three parameters and one optimum to spare
 MIN_DRAWS = 0.5  # the share of draws that must find MIN_OPTIMA optima
 STARTS = 16
 REACH, NUM_BAND = 10.0, 25  # how far beyond the optima the lines are drawn, in how many points
+NO_LOSS = f"points: fewer than {MIN_OPTIMA_LOSS} optima say nothing of the loss beyond them; add budgets or sizes"
 LOSS = PowerSum("frontier", "E + K/C^gamma", (Term("K", {"flops": "gamma"}), Term("E")))
-
-
-@dataclass(frozen=True)
-class Optima:
-    """Natural logarithms of compute-optimal runs. The first row of (P, B) is the estimate, the others are draws.
-
-    An optimum that a draw does not find is NaN. `weights_B` is what each is worth to the lines of N and D; to the loss,
-    which is known far better than they, all are worth the same.
-    """
-
-    log_flops_B: Array
-    log_params_PB: Array
-    log_tokens_PB: Array
-    log_loss_PB: Array
-    weights_B: Array
 
 
 @dataclass(frozen=True)
@@ -86,7 +74,7 @@ class Frontier:
     log_flops_B: Array
     params: Line
     tokens: Line
-    theta_PK: Array  # of the loss: ln K, ln E, gamma
+    theta_PK: Array | None  # of the loss: ln K, ln E, gamma; None where the optima are too few for it
 
     def optimal(self, flops: ArrayLike) -> tuple[Estimates, Estimates]:
         """Parameters and tokens of the best run with each compute."""
@@ -96,15 +84,22 @@ class Frontier:
     def loss(self, flops: ArrayLike) -> Estimates:
         """Nats a token of the best run with each compute, also beyond the fitted range.
 
-        The interval is of the expected loss: one further run adds the noise of its seed.
+        The interval is of the expected loss: one further run adds the noise of its seed. Raises ValueError where the
+        optima are too few.
         """
+        if self.theta_PK is None:
+            raise ValueError(NO_LOSS)
         log_flops_B = np.log(np.atleast_1d(np.asarray(flops, dtype=float)))
         return Estimates.of(np.exp(LOSS.log_loss(self.theta_PK, {"flops": log_flops_B})))
 
     def to_dict(self) -> dict:
-        """Exponents, coefficients and the loss with their 95% intervals: plain numbers, lists and dicts."""
-        values_PK = LOSS.values(self.theta_PK)
-        at_edge_K = (np.abs(self.theta_PK[0, :, None] - LOSS.bounds_K2) < 1e-6).any(axis=1)
+        """Exponents, coefficients and the loss with their 95% intervals: plain numbers, lists and dicts.
+
+        `bands` are the lines with their intervals from the least compute to REACH times the largest.
+        """
+        flops = np.exp(np.linspace(self.log_flops_B.min(), self.log_flops_B.max() + np.log(REACH), NUM_BAND))
+        params, tokens = self.optimal(flops)
+        bands = {"flops": flops.tolist(), "params": params.to_dict(), "tokens": tokens.to_dict()}
         return {
             "exponents": {
                 "a": self.params.exponent,
@@ -113,50 +108,65 @@ class Frontier:
                 "b_ci95": interval(self.tokens.slope_P[1:]),
             },
             "coefficients": {"params": self.params.coefficient, "tokens": self.tokens.coefficient},
-            "loss": {
-                "formula": LOSS.formula,
-                "params": dict(zip(LOSS.names, values_PK[0].tolist(), strict=True)),
-                "ci95": {name: interval(values_PK[1:, k]) for k, name in enumerate(LOSS.names)},
-                "unidentified": [name for name, at_edge in zip(LOSS.names, at_edge_K, strict=True) if at_edge],
-            },
-            "num_draws": len(self.theta_PK) - 1,
-            "bands": self._bands(),
+            "loss": None if self.theta_PK is None else _loss_dict(self.theta_PK),
+            "num_draws": len(self.params.slope_P) - 1,
+            "bands": bands if self.theta_PK is None else bands | {"loss": self.loss(flops).to_dict()},
         }
 
-    def _bands(self) -> dict[str, dict[str, list[float]] | list[float]]:
-        """The lines with their intervals, drawn from the least compute to REACH times the largest."""
-        flops = np.exp(np.linspace(self.log_flops_B.min(), self.log_flops_B.max() + np.log(REACH), NUM_BAND))
-        params, tokens = self.optimal(flops)
-        found = {"params": params, "tokens": tokens, "loss": self.loss(flops)}
-        return {"flops": flops.tolist()} | {name: values.to_dict() for name, values in found.items()}
 
-
-def fit_frontier(optima: Optima, seed: int) -> Frontier:
-    """The same estimator for the first row and for every draw that finds enough optima.
-
-    Raises ValueError where most draws do not.
-    """
-    found_PB = np.isfinite(optima.log_params_PB)
+def enough(found_PB: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows have at least MIN_OPTIMA optima; raises ValueError where most draws have not."""
     enough_P = found_PB.sum(axis=1) >= MIN_OPTIMA
+    assert enough_P[0]
     if enough_P[1:].mean() < MIN_DRAWS:
         raise ValueError(
             f"points: within their noise {1 - enough_P[1:].mean():.0%} of draws have fewer than {MIN_OPTIMA} optima; "
             "train more sizes, farther apart, or more seeds"
         )
-    found_PB = found_PB[enough_P]
-    params, tokens, loss = (
-        np.where(found_PB, values_PB[enough_P], 0.0)
-        for values_PB in (optima.log_params_PB, optima.log_tokens_PB, optima.log_loss_PB)
-    )
-    weights_PB = found_PB * optima.weights_B
-    x_B = optima.log_flops_B
-    return Frontier(
-        x_B, _line(x_B, params, weights_PB), _line(x_B, tokens, weights_PB), _loss_laws(x_B, loss, found_PB, seed)
-    )
+    return enough_P
+
+
+def around_estimate(values_PB: Array, factor: float = 1.0) -> Array:
+    """Draws moved to have the estimate as their mean, and `factor` times as far from it.
+
+    The least of noisy losses is low by chance, and a draw, noise added to noise, lower again.
+    """
+    draws_PB = values_PB[1:] - np.nanmean(values_PB[1:], axis=0)
+    return np.concatenate([values_PB[:1], values_PB[0] + factor * draws_PB])
+
+
+def fit_line(log_flops_PB: Array, y_PB: Array, weights_PB: Array) -> Line:
+    """Weighted least squares of every row; a weight of zero leaves an optimum out, whatever its value."""
+    share_PB = weights_PB / weights_PB.sum(axis=1, keepdims=True)
+    x_PB, y_PB = (np.where(share_PB > 0, values_PB, 0.0) for values_PB in (log_flops_PB, y_PB))
+    center = float(share_PB[0] @ x_PB[0])
+    x_PB = x_PB - center
+    mean_x_P, mean_y_P = (share_PB * x_PB).sum(axis=1), (share_PB * y_PB).sum(axis=1)
+    apart_PB = x_PB - mean_x_P[:, None]
+    slope_P = (share_PB * apart_PB * (y_PB - mean_y_P[:, None])).sum(axis=1) / (share_PB * apart_PB**2).sum(axis=1)
+    return Line(center, mean_y_P - slope_P * mean_x_P, slope_P)
+
+
+def fit_losses(log_flops_B: Array, log_loss_PB: Array, seed: int) -> Array | None:
+    """Coordinates (P, K) of LOSS for every row, whose NaN are left out; None where optima are too few."""
+    if len(log_flops_B) < MIN_OPTIMA_LOSS:
+        return None
+    logs, weights_PB = {"flops": log_flops_B}, np.isfinite(log_loss_PB).astype(float)
+    log_loss_PB = np.where(weights_PB > 0, log_loss_PB, 0.0)
+    unit_PS = qmc.Halton(LOSS.num_shapes, rng=np.random.default_rng(seed)).random(STARTS)
+    start_PK = LOSS.starting_points(logs, np.exp(log_loss_PB[0]), unit_PS)
+    tried_PK, objective_P = minimise(LOSS, logs, log_loss_PB[0], start_PK, np.inf, weights_PN=weights_PB[:1])
+    start_PK = np.tile(tried_PK[np.argmin(objective_P)], (len(log_loss_PB), 1))
+    return minimise(LOSS, logs, log_loss_PB, start_PK, np.inf, weights_PN=weights_PB)[0]
 
 
 def predicted_loss(approach: dict, flops: float) -> float:
-    """Nats a token that an approach, as `Frontier.to_dict` gives it, expects of the best run with `flops`."""
+    """Nats a token that an approach, as `Frontier.to_dict` gives it, expects of the best run with `flops`.
+
+    Raises ValueError where its optima were too few for a law of the loss.
+    """
+    if approach["loss"] is None:
+        raise ValueError(NO_LOSS)
     fitted = approach["loss"]["params"]
     return fitted["E"] + fitted["K"] * flops ** -fitted["gamma"]
 
@@ -166,26 +176,12 @@ def interval(draws_P: Array) -> list[float]:
     return [float(end) for end in np.percentile(draws_P, QUANTILES)]
 
 
-def _line(log_flops_B: Array, y_PB: Array, weights_PB: Array) -> Line:
-    """Weighted least squares of every row."""
-    center = float(np.average(log_flops_B, weights=weights_PB[0]))
-    x_B = log_flops_B - center
-    share_PB = weights_PB / weights_PB.sum(axis=1, keepdims=True)
-    mean_x_P, mean_y_P = share_PB @ x_B, (share_PB * y_PB).sum(axis=1)
-    apart_PB = x_B - mean_x_P[:, None]
-    slope_P = (share_PB * apart_PB * (y_PB - mean_y_P[:, None])).sum(axis=1) / (share_PB * apart_PB**2).sum(axis=1)
-    return Line(center, mean_y_P - slope_P * mean_x_P, slope_P)
-
-
-def _loss_laws(log_flops_B: Array, log_loss_PB: Array, found_PB: NDArray[np.bool_], seed: int) -> Array:
-    """Coordinates of LOSS for every row; too few optima for a floor hold E at next to nothing."""
-    logs, bounds_K2 = {"flops": log_flops_B}, LOSS.bounds_K2
-    if found_PB[0].sum() < MIN_OPTIMA_FLOOR:
-        bounds_K2[LOSS.names.index("E")] = bounds_K2[LOSS.names.index("E"), 0]
-    unit_PS = qmc.Halton(LOSS.num_shapes, rng=np.random.default_rng(seed)).random(STARTS)
-    weights_PB = found_PB.astype(float)
-    start_PK = LOSS.starting_points(logs, np.exp(log_loss_PB[0]), unit_PS)
-    fit = {"delta": np.inf, "bounds_PK2": bounds_K2}
-    tried_PK, objective_P = minimise(LOSS, logs, log_loss_PB[0], start_PK, weights_PN=weights_PB[:1], **fit)
-    start_PK = np.tile(tried_PK[np.argmin(objective_P)], (len(log_loss_PB), 1))
-    return minimise(LOSS, logs, log_loss_PB, start_PK, weights_PN=weights_PB, **fit)[0]
+def _loss_dict(theta_PK: Array) -> dict:
+    values_PK = LOSS.values(theta_PK)
+    near_K2 = np.abs(theta_PK[0, :, None] - LOSS.bounds_K2) < 1e-6
+    return {
+        "formula": LOSS.formula,
+        "params": dict(zip(LOSS.names, values_PK[0].tolist(), strict=True)),
+        "ci95": {name: interval(values_PK[1:, k]) for k, name in enumerate(LOSS.names)},
+        "unidentified": [name for name, near_2 in zip(LOSS.names, near_K2, strict=True) if near_2.any()],
+    }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.frontier import MIN_OPTIMA, Frontier, Optima, fit_frontier, interval
+from analysis.frontier import LOSS, MIN_OPTIMA, Frontier, around_estimate, enough, fit_line, fit_losses, interval
 from analysis.laws import Array
 from analysis.profiles import Profile, budget_profiles, smoothness_noise
 
@@ -25,6 +25,20 @@ from analysis.profiles import Profile, budget_profiles, smoothness_noise
 LEAST_STD = 0.33
 NUM_NAMED = 3  # budgets that a refusal names
 MIN_FOUND = 0.5  # the share of draws in which a budget that counts has an optimum
+
+
+@dataclass(frozen=True)
+class Optima:
+    """Natural logarithms of the runs of least loss; a minimum that a draw does not find is NaN.
+
+    `weights_B` is what each is worth to the lines of N and D; to the loss, which is known far better, all are alike.
+    """
+
+    log_flops_B: Array
+    log_params_PB: Array
+    log_tokens_PB: Array
+    log_loss_PB: Array
+    weights_B: Array
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,9 @@ def fit_isoflop(points: pd.DataFrame, draws: int = 1000, seed: int = 0, noise: f
                 minima[budget] = found
     refuse_few(profiles, reasons)
     optima = optima_of([profiles[budget] for budget in minima], list(minima.values()))
-    misfit = misfit_factors(optima, fit_frontier(optima, seed))
-    optima = widened(optima, misfit)
-    return IsoFlop(profiles, reasons, optima, noise, misfit, fit_frontier(optima, seed))
+    misfit = misfit_factors(optima, frontier_of(optima, seed))
+    optima = spread(optima, misfit)
+    return IsoFlop(profiles, reasons, optima, noise, misfit, frontier_of(optima, seed))
 
 
 def optima_of(profiles: list[Profile], minima: list[tuple[Array, Array, Array]]) -> Optima:
@@ -114,35 +128,50 @@ def optima_of(profiles: list[Profile], minima: list[tuple[Array, Array, Array]])
     return Optima(log_flops_B, log_params_PB, log_tokens_PB, log_loss_PB, std_B**-2)
 
 
+def frontier_of(optima: Optima, seed: int) -> Frontier:
+    """The lines through the optima, by the same estimator for every draw."""
+    kept_P = enough(np.isfinite(optima.log_params_PB))
+    log_flops_PB, params_PB, tokens_PB = np.broadcast_arrays(
+        optima.log_flops_B, optima.log_params_PB[kept_P], optima.log_tokens_PB[kept_P]
+    )
+    weights_PB = np.isfinite(params_PB) * optima.weights_B
+    return Frontier(
+        optima.log_flops_B,
+        fit_line(log_flops_PB, params_PB, weights_PB),
+        fit_line(log_flops_PB, tokens_PB, weights_PB),
+        fit_losses(optima.log_flops_B, optima.log_loss_PB[kept_P], seed),
+    )
+
+
 def misfit_factors(optima: Optima, frontier: Frontier) -> dict[str, float]:
     """How many times farther from the three lines the optima lie than their noise explains, at least one.
 
     The root of chi squared over its degrees of freedom.
     """
     log_flops_B = optima.log_flops_B
-    factors = {}
-    for name, values_PB, fitted_B, num_free in (
+    lines = [
         ("params", optima.log_params_PB, frontier.params.at(log_flops_B)[0], 2),
         ("tokens", optima.log_tokens_PB, frontier.tokens.at(log_flops_B)[0], 2),
-        ("loss", optima.log_loss_PB, np.log(frontier.loss(np.exp(log_flops_B)).value_B), 3),
-    ):
+    ]
+    if frontier.theta_PK is not None:
+        fitted_B = np.log(frontier.loss(np.exp(log_flops_B)).value_B)
+        lines.append(("loss", optima.log_loss_PB, fitted_B, len(LOSS.names)))
+    factors = {}
+    for name, values_PB, fitted_B, num_free in lines:
         noise_B = np.maximum(np.nanstd(values_PB[1:], axis=0), 1e-12)
         chi_squared = float((((values_PB[0] - fitted_B) / noise_B) ** 2).sum())
         factors[name] = max(1.0, float(np.sqrt(chi_squared / max(1, len(log_flops_B) - num_free))))
     return factors
 
 
-def widened(optima: Optima, misfit: dict[str, float]) -> Optima:
-    """Draws that lie as much farther from the estimate as `misfit_factors` says."""
-    moved = {
-        f"log_{name}_PB": values_PB[0] + misfit[name] * (values_PB - values_PB[0])
-        for name, values_PB in (
-            ("params", optima.log_params_PB),
-            ("tokens", optima.log_tokens_PB),
-            ("loss", optima.log_loss_PB),
-        )
-    }
-    return replace(optima, **moved)
+def spread(optima: Optima, misfit: dict[str, float]) -> Optima:
+    """Draws around the estimate, as much farther from it as `misfit_factors` says."""
+    return replace(
+        optima,
+        log_params_PB=around_estimate(optima.log_params_PB, misfit["params"]),
+        log_tokens_PB=around_estimate(optima.log_tokens_PB, misfit["tokens"]),
+        log_loss_PB=around_estimate(optima.log_loss_PB, misfit.get("loss", 1.0)),
+    )
 
 
 def run_noise(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:

@@ -92,7 +92,8 @@ class Profile:
         y_3P = y_GP[middle_P + np.array([[-1], [0], [1]]), columns]
         log_params_P, log_loss_P = vertex(x_3P, y_3P)
         log_tokens_P = np.interp(log_params_P, self.log_params_S, self.log_tokens_S)
-        return tuple(np.where(inside_P, values, np.nan) for values in (log_params_P, log_tokens_P, log_loss_P))
+        edge_P = np.where(inside_P, 0.0, np.nan)
+        return log_params_P + edge_P, log_tokens_P + edge_P, log_loss_P + edge_P
 
 
 def vertex(x_3P: Array, y_3P: Array) -> tuple[Array, Array]:

@@ -155,10 +155,13 @@ def test_an_edge_is_left_out_by_name():
     assert found["exponents"]["a"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_three_budgets_have_no_floor():
-    found = fit_isoflop(isoflop_table(budgets=BUDGETS[:3]), draws=20, noise=1e-4).to_dict()
-    assert found["loss"]["unidentified"] == ["E"]
-    assert found["loss"]["params"]["E"] < 1e-4
+def test_three_budgets_say_nothing_of_the_loss_beyond_them():
+    found = fit_isoflop(isoflop_table(budgets=BUDGETS[:3]), draws=20, noise=1e-4)
+    assert found.to_dict()["loss"] is None
+    assert set(found.to_dict()["bands"]) == {"flops", "params", "tokens"}
+    for predict in (found.frontier.loss, lambda flops: predicted_loss(found.to_dict(), flops)):
+        with pytest.raises(ValueError, match="fewer than 4 optima say nothing of the loss beyond them; add budgets"):
+            predict(1e22)
 
 
 @pytest.mark.parametrize(
