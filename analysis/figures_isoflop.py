@@ -59,7 +59,7 @@ def training_envelope(points: pd.DataFrame, approach: dict) -> go.Figure:
             marker={"color": color, "size": 7}, legendgroup=str(size), hovertemplate=hover,
         )  # fmt: skip
     if approach["loss"] is not None:
-        _add_line(figure, approach, "loss")
+        _add_line(figure, approach, "loss", approach["loss"]["formula"])
     figure.update_layout(xaxis=COMPUTE_AXIS, yaxis=_loss_axis(points))
     return _styled(figure, legend_title="parameters ")
 
@@ -81,7 +81,7 @@ def optimal_runs(approach: dict) -> go.Figure:
     return _styled(figure, legend_title="")
 
 
-def _add_line(figure: go.Figure, approach: dict, name: str, label: str = "fit", **place: int) -> None:
+def _add_line(figure: go.Figure, approach: dict, name: str, label: str, **place: int) -> None:
     """One of the three fitted lines and its band."""
     flops, band = approach["bands"]["flops"], approach["bands"][name]
     figure.add_scatter(

@@ -146,7 +146,8 @@ def frontier_of(optima: Optima, seed: int) -> Frontier:
 def misfit_factors(optima: Optima, frontier: Frontier) -> dict[str, float]:
     """How many times farther from the three lines the optima lie than their noise explains, at least one.
 
-    The root of chi squared over its degrees of freedom.
+    The root of the mean square of the residuals over that of the noise: pooled, for a budget whose grid happens to pin
+    its minimum would otherwise claim too much.
     """
     log_flops_B = optima.log_flops_B
     lines = [
@@ -158,9 +159,9 @@ def misfit_factors(optima: Optima, frontier: Frontier) -> dict[str, float]:
         lines.append(("loss", optima.log_loss_PB, fitted_B, len(LOSS.names)))
     factors = {}
     for name, values_PB, fitted_B, num_free in lines:
-        noise_B = np.maximum(np.nanstd(values_PB[1:], axis=0), 1e-12)
-        chi_squared = float((((values_PB[0] - fitted_B) / noise_B) ** 2).sum())
-        factors[name] = max(1.0, float(np.sqrt(chi_squared / max(1, len(log_flops_B) - num_free))))
+        residual = float(((values_PB[0] - fitted_B) ** 2).sum()) / max(1, len(log_flops_B) - num_free)
+        noise = float(np.nanvar(values_PB[1:], axis=0).mean())
+        factors[name] = max(1.0, float(np.sqrt(residual / max(noise, 1e-24))))
     return factors
 
 

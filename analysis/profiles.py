@@ -22,6 +22,9 @@ from scipy.interpolate import Akima1DInterpolator
 from analysis.laws import Array
 
 TOLERANCE = 0.1  # runs of one budget lie within this of a common compute, relatively
+SIZE_TOLERANCE = (
+    0.03  # and runs of one size of a common size: an interpolant swings wildly between two that nearly agree
+)
 MIN_SIZES = 3
 MIN_SIZES_AKIMA = 5
 STEPS = 25  # between neighbouring sizes, where the least of an interpolant is looked for
@@ -158,22 +161,18 @@ def log_columns(points: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, Arr
 
 
 def _budgets(points: pd.DataFrame, log_flops_R: Array) -> list[NDArray[np.intp]]:
-    """The rows of each budget, ordered by compute; none spans more than a factor of (1 + TOLERANCE)^2."""
-    width = 2 * np.log1p(TOLERANCE) + 1e-9
-    order = np.argsort(log_flops_R, kind="stable")
+    """The rows of each budget, ordered by compute."""
     if "budget" not in points:
-        budgets, first = [], 0
-        for place in range(1, len(order) + 1):
-            if place == len(order) or log_flops_R[order[place]] - log_flops_R[order[first]] > width:
-                budgets.append(order[first:place])
-                first = place
-        return budgets
+        return _clusters(log_flops_R, TOLERANCE)
+    if points["budget"].isna().any():
+        raise ValueError("points: budget is missing in some rows; fill it in or drop the column")
+    order = np.argsort(log_flops_R, kind="stable")
     names = points["budget"].to_numpy()[order]
     named = {name: order[names == name] for name in dict.fromkeys(names)}
     last_name, last = None, -np.inf
     for name, rows in named.items():
         low, high = log_flops_R[rows[0]], log_flops_R[rows[-1]]
-        if high - low > width:
+        if high - low > _width(TOLERANCE):
             raise ValueError(
                 f"points: budget {name} runs from {np.exp(low):.3g} to {np.exp(high):.3g} FLOPs; keep its rows within "
                 f"{TOLERANCE:.0%} of one compute"
@@ -184,13 +183,29 @@ def _budgets(points: pd.DataFrame, log_flops_R: Array) -> list[NDArray[np.intp]]
     return list(named.values())
 
 
+def _clusters(log_values_R: Array, tolerance: float) -> list[NDArray[np.intp]]:
+    """Rows that belong together, in the order of their values, from the least value up."""
+    order = np.argsort(log_values_R, kind="stable")
+    clusters, first = [], 0
+    for place in range(1, len(order) + 1):
+        if place == len(order) or log_values_R[order[place]] - log_values_R[order[first]] > _width(tolerance):
+            clusters.append(order[first:place])
+            first = place
+    return clusters
+
+
+def _width(tolerance: float) -> float:
+    """How far apart, in ln, two values may lie that are both within the tolerance of one between them."""
+    return 2 * float(np.log1p(tolerance)) + 1e-9
+
+
 def _profile(logs: dict[str, Array], rows: NDArray[np.intp]) -> Profile:
-    log_params_S, size_of_row = np.unique(logs["params"][rows], return_inverse=True)
-    mean_SR = np.zeros((len(log_params_S), len(logs["params"])))
-    mean_SR[size_of_row, rows] = 1.0
-    mean_SR /= mean_SR.sum(axis=1, keepdims=True)
-    flops_S, tokens_S, loss_S = (mean_SR @ logs[name] for name in ("flops", "tokens", "loss"))
-    return Profile(flops_S, log_params_S, tokens_S, loss_S, mean_SR)
+    sizes = _clusters(logs["params"][rows], SIZE_TOLERANCE)
+    mean_SR = np.zeros((len(sizes), len(logs["params"])))
+    for size, members in enumerate(sizes):
+        mean_SR[size, rows[members]] = 1 / len(members)
+    flops_S, params_S, tokens_S, loss_S = (mean_SR @ logs[name] for name in ("flops", "params", "tokens", "loss"))
+    return Profile(flops_S, params_S, tokens_S, loss_S, mean_SR)
 
 
 def _moved(profile: Profile, slope: float) -> Profile:

@@ -90,6 +90,15 @@ def test_seeds_are_averaged():
     assert np.mean(spread[1]) < 0.85 * np.mean(spread[0])
 
 
+def test_sizes_that_nearly_agree_are_one():
+    table = isoflop_table(noise=0.002)
+    near = table.assign(params=table["params"] * 1.001, tokens=table["tokens"] / 1.001)
+    (profile, *_) = budget_profiles(pd.concat([table, near]))
+    assert len(profile.log_params_S) == 7
+    low, high = fit_isoflop(pd.concat([table, near]), draws=100).to_dict()["loss"]["ci95"]["E"]
+    assert 1.5 < low < high < 2
+
+
 @pytest.mark.parametrize("noise", [0.0005, 0.002])
 def test_noise_is_read_off_the_smoothness(noise):
     found = [
@@ -179,6 +188,7 @@ def test_three_budgets_say_nothing_of_the_loss_beyond_them():
         (lambda t: t.assign(loss=t["loss"] * 0), "loss holds a value that is not finite and above zero; drop that row"),
         (lambda t: t.assign(budget="one"), "budget one runs from 1e.18 to 1.02e.21 FLOPs; keep its rows within 10%"),
         (lambda t: t.assign(budget=list("ab") * 21), "budget a runs from"),
+        (lambda t: t.assign(budget=[None, *t["budget"][1:]]), "budget is missing in some rows; fill it in or drop"),
     ],
 )
 def test_refusals(change, message):
@@ -234,6 +244,15 @@ def test_published_optima(porian, reference_data):
     np.testing.assert_allclose(ours["flops"], theirs["flops"], rtol=1e-9)
     assert (np.abs(np.log(ours["params"] / theirs["n"])) < theirs["n_star_std"]).all()
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=0.002)
+
+
+def test_the_published_chinchilla_exponent(reference_data):
+    """Hoffmann et al. (2022), table 2, approach 2: a within .462 to .534, from more of the same runs."""
+    points = pd.read_csv(reference_data / "chinchilla_epoch.csv")
+    found = fit_isoflop(points.drop(points["loss"].nlargest(5).index)).to_dict()
+    assert 0.462 < found["exponents"]["a"] < 0.534
+    low, high = found["exponents"]["a_ci95"]
+    assert low < 0.49 < high
 
 
 def test_profiles_are_drawn_with_their_minima():
