@@ -131,8 +131,9 @@ def around_estimate(values_PB: Array, factor: float = 1.0) -> Array:
 
     The least of noisy losses is low by chance, and a draw, noise added to noise, lower again.
     """
-    draws_PB = values_PB[1:] - np.nanmean(values_PB[1:], axis=0)
-    return np.concatenate([values_PB[:1], values_PB[0] + factor * draws_PB])
+    found_PB = np.isfinite(values_PB[1:])
+    mean_B = np.where(found_PB, values_PB[1:], 0.0).sum(axis=0) / np.maximum(found_PB.sum(axis=0), 1)
+    return np.concatenate([values_PB[:1], values_PB[0] + factor * (values_PB[1:] - mean_B)])
 
 
 def fit_line(log_flops_PB: Array, y_PB: Array, weights_PB: Array) -> Line:
