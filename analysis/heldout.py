@@ -7,7 +7,7 @@ the intervals of every later hold-out and of the final law (`misfit_factor`). A 
 it widens has seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from analysis.predict import NORMAL_975, Estimate, estimate, prediction_interval
 
 MIN_HELD_OUT_CELLS = 3
 MIN_HELD_OUT_RUNS = 6
+MAX_DRAWS = 1000
 MAX_ROLLS = 6  # in a table of many sizes the rolling hold-outs end at so many of them, evenly spread
 MIN_FIT_CELLS = 4  # three between-cell parameters and one degree of freedom for the noise
 
@@ -55,8 +56,14 @@ class Roll:
     surprise: np.ndarray  # error over the half-width on its side of the unwidened interval: 1 lies on its end
 
 
+def fewer_draws(params: FitParams) -> FitParams:
+    """The settings of a hold-out: the middle 95% of MAX_DRAWS draws is known well enough to count what falls in it."""
+    return replace(params, bootstrap=min(params.bootstrap, MAX_DRAWS))
+
+
 def rolling(points: pd.DataFrame, params: FitParams) -> list[Roll]:
     """Hold-outs from every set of smallest sizes that identifies the law, each predicting the next sizes' cells."""
+    params = fewer_draws(params)
     sizes = sizes_by_compute(points)
     least = len(LAWS[params.law].coordinates) + 1
     rolls = []
@@ -101,6 +108,7 @@ def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict
     parts = split(points, params.held_out_sizes)
     if parts is None:
         return None
+    params = fewer_draws(params)
     fit_points, target = parts
     fitted = estimate(fit_points, params)
     misfit = misfit_factor(rolls, fit_points["size"].unique().tolist())
