@@ -176,6 +176,23 @@ def design(
 
 
 @app.command()
+def extrapolate(
+    curves: Annotated[
+        Path, typer.Argument(help="CSV or Parquet with x, y, split (train, test); y of test is not read.")
+    ],
+    json_out: Json = None,
+    csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a forecast for every test row here.")] = None,
+) -> None:
+    """Continue learning curves beyond their training rows, with 95% intervals."""
+    from experiments.curves import forecast_table, print_forecasts, write_forecasts
+
+    result, rows = forecast_table(curves)
+    write_forecasts(result, rows, json_out, csv_out)
+    if str(json_out) != "-":
+        print_forecasts(result)
+
+
+@app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
     from experiments.law import write_law_report

@@ -1,0 +1,151 @@
+"""Continues a learning curve: several forms, each judged where it did not look, and the average of the better half.
+
+Axes: C candidates, O origins, R rolling origins, N training points, T target points; all in ln x and ln y.
+
+Candidates are fitted at rolling origins and asked about the training points beyond, as far away as the targets are.
+Their errors rank them; the better half is averaged with equal weights, because weights fitted to a few errors lose
+more than they gain (Smith and Wallis 2009; trimming: Aiolfi and Timmermann 2006). The average's own errors say how
+far a change is to be believed (`believed`) and how wide the intervals are (`half_width`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from analysis.curves.fit import Window, fit_form, window
+from analysis.curves.forms import FORMS
+from analysis.curves.rolling import NEAR, Rolls, origins
+from analysis.laws import Array
+
+PERSISTENCE, LINE = "persistence", "line"
+NAMES = (PERSISTENCE, LINE, *(form.name for form in FORMS))
+BROKEN = ("M2", "BNSL-1", "BNSL-2")  # a power law and a floor with 0, 1 and 2 breaks
+MIN_REACH = float(np.log(1.25))
+# A forecast change is kept where it is large against two rolling errors, or against this change of y per change of x.
+DOUBT_ERRORS, DOUBT_SLOPE = 2.0, 0.04
+# Intervals start from this error per unit of ln x, worth two rolling origins.
+PRIOR_ERROR, PRIOR_ROLLS = 0.05, 2.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One form's part in a forecast."""
+
+    name: str
+    weight: float
+    rolling_rmsle: float | None  # None where no rolling origin fits into the curve
+    exponent: float | None  # c of the last power law y - limit ~ x^-c; of y itself for the line
+    limit: float | None  # of y as x grows without end; None without a floor
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """ln y at the targets, the half-width of its 95% interval, and how it came about."""
+
+    log_y_T: Array
+    half_width_T: Array
+    candidates: list[Candidate]
+    belief: float  # the share of the averaged change that is forecast, at the farthest target
+    breaks: int | None  # of the broken power law with the smallest rolling errors
+    rolling_rmsle: float | None  # of this forecast's own rule
+    num_rolls: int
+
+
+def extrapolate(log_x_N: Array, log_y_N: Array, log_x_T: Array) -> Forecast:
+    """Forecasts ln y at `log_x_T`, all beyond the training points, which are distinct, ascending and at least four."""
+    ahead_T = log_x_T - log_x_N[-1]
+    reach = max(float(ahead_T.max()), MIN_REACH)
+    seen = window(log_x_N, log_y_N, origins(log_x_N, reach))
+    thetas = [fit_form(form, seen) for form in FORMS]
+    lines_O2 = lines(seen)
+    change_CT = changes(thetas, lines_O2, np.tile(ahead_T, (len(lines_O2), 1)))[:, 0]
+    rolling = Window(*(part[1:] for part in seen))
+    change_CRN = changes([theta_OK[1:] for theta_OK in thetas], lines_O2[1:], rolling.u_ON)
+    rolls = Rolls.of(change_CRN, rolling, log_y_N, reach)
+    weight_C = better_half(rolls)
+    own = rolls.replaced(np.einsum("c,crn->rn", weight_C, change_CRN))
+    error = rms(own.errors_per_distance())
+    own = rolls.replaced(believed(own.change_CRN[0], rolls.u_RN, error))
+    change_T = weight_C @ change_CT
+    kept_T = believed(change_T, ahead_T, error)
+    farthest = int(np.argmax(ahead_T))
+    return Forecast(
+        log_y_T=log_y_N[-1] + kept_T,
+        half_width_T=half_width(own, ahead_T),
+        candidates=describe(thetas, lines_O2, weight_C, rolls, log_y_N[-1]),
+        belief=float(kept_T[farthest] / change_T[farthest]) if change_T[farthest] else 1.0,
+        breaks=best_breaks(rolls),
+        rolling_rmsle=float(own.errors().mean()) if own.errors().size else None,
+        num_rolls=len(rolls.u_RN),
+    )
+
+
+def lines(seen: Window) -> Array:
+    """Slope and value at u = 0 of the least-squares line through the last half of each origin's points, (O, 2)."""
+    fits = []
+    for u_N, v_N, in_N in zip(seen.u_ON, seen.v_ON, seen.seen_ON > 0, strict=True):
+        half = np.count_nonzero(in_N) // 2
+        fits.append(np.polyfit(u_N[in_N][half:], v_N[in_N][half:], 1))
+    return np.array(fits)
+
+
+def changes(thetas: list[Array], lines_O2: Array, u_OM: Array) -> Array:
+    """ln y over the last y of each origin, for every candidate, shape (C, O, M)."""
+    line_OM = lines_O2[:, :1] * u_OM + lines_O2[:, 1:]
+    fitted = [form.value(theta_OK, u_OM) for form, theta_OK in zip(FORMS, thetas, strict=True)]
+    return np.stack([np.zeros_like(u_OM), line_OM, *fitted])
+
+
+def better_half(rolls: Rolls) -> Array:
+    """Equal weights over the half of the candidates with the smaller errors; over all where nothing could be judged."""
+    error_CR = rolls.errors_per_distance()
+    order_C = np.argsort((error_CR**2).mean(axis=1), kind="stable") if error_CR.size else np.arange(len(NAMES))
+    kept = len(order_C) // 2 if error_CR.size else len(order_C)
+    weight_C = np.zeros(len(order_C))
+    weight_C[order_C[:kept]] = 1 / kept
+    return weight_C
+
+
+def best_breaks(rolls: Rolls) -> int | None:
+    """How many breaks the points beyond the rolling origins ask for; None where there is no such origin."""
+    error_C = (rolls.errors_per_distance() ** 2).mean(axis=1) if len(rolls.u_RN) else None
+    return None if error_C is None else int(np.argmin([error_C[NAMES.index(name)] for name in BROKEN]))
+
+
+def believed(change_M: Array, ahead_M: Array, error: float) -> Array:
+    """A forecast change shrunk towards none where it could be an error: change^3 / (change^2 + doubt^2).
+
+    The doubt is two rolling errors at that distance, but at most DOUBT_SLOPE times it: so the shrinkage never takes
+    more than half of that from any forecast, takes nothing from a large change, and little from a small change that
+    past forecasts got right.
+    """
+    doubt_M = min(DOUBT_ERRORS * error, DOUBT_SLOPE) * (np.maximum(ahead_M, 0) + NEAR)
+    return change_M**3 / (change_M**2 + doubt_M**2 + 1e-30)
+
+
+def half_width(own: Rolls, ahead_T: Array) -> Array:
+    """Of the 95% interval: Student's quantile times the root mean square error per distance, rolling and prior."""
+    error_R = own.errors_per_distance()[0]
+    num = PRIOR_ROLLS + len(error_R)
+    scale = np.sqrt((PRIOR_ROLLS * PRIOR_ERROR**2 + (error_R**2).sum()) / num)
+    return student.ppf(0.975, num) * scale * (ahead_T + NEAR)
+
+
+def rms(error: Array) -> float:
+    """Infinite where there is nothing to judge by."""
+    return float(np.sqrt((error**2).mean())) if error.size else np.inf
+
+
+def describe(thetas: list[Array], lines_O2: Array, weight_C: Array, rolls: Rolls, log_last: float) -> list[Candidate]:
+    """What the JSON says of each candidate."""
+    rmsle_C = rolls.errors().mean(axis=1) if len(rolls.u_RN) else [None] * len(weight_C)
+    shapes: list[tuple[float | None, float | None]] = [(None, None), (-float(lines_O2[0, 0]), None)]
+    for form, theta_OK in zip(FORMS, thetas, strict=True):
+        log_limit = form.log_limit(theta_OK[0])
+        limit = float(np.exp(log_last + log_limit)) if np.isfinite(log_limit) else None
+        shapes.append((form.exponent(theta_OK[0]), limit))
+    return [
+        Candidate(name, float(weight), None if rmsle is None else float(rmsle), exponent, limit)
+        for name, weight, rmsle, (exponent, limit) in zip(NAMES, weight_C, rmsle_C, shapes, strict=True)
+    ]
