@@ -62,6 +62,9 @@ def predictions(curve: Curve, forecast: Forecast) -> pd.DataFrame:
 
 def write_forecasts(result: dict[str, Any], rows: pd.DataFrame, json_out: Path | None, csv_out: Path | None) -> None:
     """Writes what was asked for; neither file where one of them cannot be written."""
+    for option, out in (("--json", json_out), ("--csv", csv_out)):
+        if out is not None and out.is_dir():
+            raise ValueError(f"{option} {out} is a directory: name a file in it")
     partial = None
     try:
         if csv_out is not None:

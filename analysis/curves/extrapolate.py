@@ -22,8 +22,9 @@ PERSISTENCE, LINE = "persistence", "line"
 NAMES = (PERSISTENCE, LINE, *(form.name for form in FORMS))
 BROKEN = ("M2", "BNSL-1", "BNSL-2")  # a power law and a floor with 0, 1 and 2 breaks
 MIN_REACH = float(np.log(1.25))
-# A forecast change is kept where it is large against two rolling errors, or against this change of y per change of x.
-DOUBT_ERRORS, DOUBT_SLOPE = 2.0, 0.04
+OUTCLASSED = 5.0
+# A forecast change is kept where it is large against three rolling errors, or against this slope of ln y over ln x.
+DOUBT_ERRORS, DOUBT_SLOPE = 3.0, 0.03
 # Intervals start from this error per unit of ln x, worth two rolling origins.
 PRIOR_ERROR, PRIOR_ROLLS = 0.05, 2.0
 
@@ -98,25 +99,35 @@ def changes(thetas: list[Array], lines_O2: Array, u_OM: Array) -> Array:
 
 
 def better_half(rolls: Rolls) -> Array:
-    """Equal weights over the half of the candidates with the smaller errors; over all where nothing could be judged."""
-    error_CR = rolls.errors_per_distance()
-    order_C = np.argsort((error_CR**2).mean(axis=1), kind="stable") if error_CR.size else np.arange(len(NAMES))
-    kept = len(order_C) // 2 if error_CR.size else len(order_C)
-    weight_C = np.zeros(len(order_C))
-    weight_C[order_C[:kept]] = 1 / kept
-    return weight_C
+    """Equal weights over the candidates that are kept; over all of them where nothing could be judged.
+
+    Kept is the half with the smaller errors, less any whose error is above OUTCLASSED times the smallest.
+    """
+    weight_C = np.ones(len(NAMES))
+    if len(rolls.u_RN):
+        error_C = np.sqrt((rolls.errors_per_distance() ** 2).mean(axis=1))
+        weight_C[np.argsort(error_C, kind="stable")[len(NAMES) // 2 :]] = 0
+        weight_C[error_C > OUTCLASSED * error_C.min()] = 0
+    return weight_C / weight_C.sum()
 
 
 def best_breaks(rolls: Rolls) -> int | None:
-    """How many breaks the points beyond the rolling origins ask for; None where there is no such origin."""
-    error_C = (rolls.errors_per_distance() ** 2).mean(axis=1) if len(rolls.u_RN) else None
-    return None if error_C is None else int(np.argmin([error_C[NAMES.index(name)] for name in BROKEN]))
+    """The fewest breaks whose errors beyond the rolling origins are within a standard error of the smallest.
+
+    (The one-standard-error rule: Breiman et al. 1984.) None where there is no rolling origin.
+    """
+    if not len(rolls.u_RN):
+        return None
+    square_BR = rolls.errors_per_distance()[[NAMES.index(name) for name in BROKEN]] ** 2
+    excess_BR = square_BR - square_BR[square_BR.mean(axis=1).argmin()]
+    within_B = excess_BR.mean(axis=1) <= excess_BR.std(axis=1) / np.sqrt(square_BR.shape[1])
+    return int(np.argmax(within_B))
 
 
 def believed(change_M: Array, ahead_M: Array, error: float) -> Array:
     """A forecast change shrunk towards none where it could be an error: change^3 / (change^2 + doubt^2).
 
-    The doubt is two rolling errors at that distance, but at most DOUBT_SLOPE times it: so the shrinkage never takes
+    The doubt is three rolling errors at that distance, but at most DOUBT_SLOPE times it: so the shrinkage never takes
     more than half of that from any forecast, takes nothing from a large change, and little from a small change that
     past forecasts got right.
     """

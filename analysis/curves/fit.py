@@ -19,7 +19,9 @@ from analysis.laws import Array
 NOISE = 0.003
 NOISE_POINTS = 1.0
 STARTS = 16
+FIRST_STEPS, FINALISTS = 8, 4  # after so many steps only the best few starts of an origin go on
 MAX_STEPS = 80
+TOLERANCE = 1e-9  # of the objective, which no unit changes
 BOX_SDS = 5.0  # parameters stay this many prior standard deviations around their mean
 
 
@@ -40,30 +42,36 @@ def window(log_x_N: Array, log_y_N: Array, counts: list[int]) -> Window:
     return Window(u_ON, seen_ON * (log_y_N - log_y_N[last][:, None]), seen_ON)
 
 
-def fit_form(form: Form, seen: Window, starts: int = STARTS) -> Array:
-    """The best parameters at each origin, shape (O, K), over `starts` quasi-random starting points."""
+def fit_form(form: Form, seen: Window) -> Array:
+    """The best parameters at each origin, shape (O, K), over quasi-random starting points."""
     num_origins = len(seen.u_ON)
-    theta_PK = np.tile(starting_points(form.prior, starts), (num_origins, 1))
-    problem = Window(*(np.repeat(part, starts, axis=0) for part in seen))
-    theta_PK, objective_P = minimise(form, problem, theta_PK)
-    best_O = objective_P.reshape(num_origins, starts).argmin(axis=1)
-    return theta_PK.reshape(num_origins, starts, -1)[np.arange(num_origins), best_O]
+    theta_PK = np.tile(starting_points(form.prior), (num_origins, 1))
+    theta_PK, objective_P = minimise(form, _repeated(seen, STARTS), theta_PK, FIRST_STEPS)
+    rank_OS = np.argsort(objective_P.reshape(num_origins, STARTS), axis=1, kind="stable")
+    finalists_OS = rank_OS[:, :FINALISTS] + STARTS * np.arange(num_origins)[:, None]
+    theta_PK, objective_P = minimise(form, _repeated(seen, FINALISTS), theta_PK[finalists_OS.ravel()], MAX_STEPS)
+    best_O = objective_P.reshape(num_origins, FINALISTS).argmin(axis=1)
+    return theta_PK.reshape(num_origins, FINALISTS, -1)[np.arange(num_origins), best_O]
 
 
-def starting_points(prior: Prior, starts: int) -> Array:
+def _repeated(seen: Window, times: int) -> Window:
+    return Window(*(np.repeat(part, times, axis=0) for part in seen))
+
+
+def starting_points(prior: Prior) -> Array:
     """Parameters (S, K): a scrambled Halton sequence over 1.5 standard deviations either side of the prior's mean."""
-    unit_SK = qmc.Halton(len(prior.mean_K), rng=np.random.default_rng(0)).random(starts)
+    unit_SK = qmc.Halton(len(prior.mean_K), rng=np.random.default_rng(0)).random(STARTS)
     return prior.mean_K + prior.sd_K * 1.5 * (2 * unit_SK - 1)
 
 
-def minimise(form: Form, problem: Window, theta_PK: Array, tolerance: float = 1e-9) -> tuple[Array, Array]:
+def minimise(form: Form, problem: Window, theta_PK: Array, max_steps: int) -> tuple[Array, Array]:
     """Levenberg-Marquardt from every row of `theta_PK`; returns parameters (P, K) and objectives (P,)."""
     mean_K, sd_K = form.prior
     low_K, high_K = mean_K - BOX_SDS * sd_K, mean_K + BOX_SDS * sd_K
     objective_P = _objective(form, problem, theta_PK)
     damping_P = np.full(len(theta_PK), 1e-2)
     active = np.arange(len(theta_PK))
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         part = Window(*(array[active] for array in problem))
         step_AK = _step(form, part, theta_PK[active], damping_P[active])
         trial_AK = np.clip(theta_PK[active] + step_AK, low_K, high_K)
@@ -73,7 +81,7 @@ def minimise(form: Form, problem: Window, theta_PK: Array, tolerance: float = 1e
         theta_PK[active[better_A]] = trial_AK[better_A]
         objective_P[active[better_A]] = trial_A[better_A]
         damping_P[active] *= np.where(better_A, 0.2, 5.0)
-        active = active[(np.abs(gain_A) > tolerance) & (damping_P[active] < 1e7)]
+        active = active[(np.abs(gain_A) > TOLERANCE) & (damping_P[active] < 1e7)]
         if not active.size:
             break
     return theta_PK, objective_P

@@ -14,7 +14,7 @@ MIN_POINTS = 4
 MAX_ROLLS = 8
 PER_REACH = 3  # origins lie a third of the asked ln ratio apart
 # Errors are taken per (u + NEAR): they grow with the distance, and at u = 0 there is the noise of single points.
-NEAR = 0.1
+NEAR = 0.5
 
 
 def origins(log_x_N: Array, reach: float) -> list[int]:
