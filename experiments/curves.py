@@ -38,7 +38,7 @@ def forecast_table(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 def describe(curve: Curve, forecast: Forecast, predicted: pd.DataFrame) -> dict[str, Any]:
     """One curve in the JSON."""
-    farthest = predicted.loc[predicted["x"].idxmax()]
+    farthest = predicted.iloc[int(np.argmax(curve.test_x_T))]
     return {
         **curve.keys,
         "num_train": len(curve.log_x_N),

@@ -23,6 +23,7 @@ NAMES = (PERSISTENCE, LINE, *(form.name for form in FORMS))
 BROKEN = ("M2", "BNSL-1", "BNSL-2")  # a power law and a floor with 0, 1 and 2 breaks
 MIN_REACH = float(np.log(1.25))
 OUTCLASSED = 5.0
+MAX_POINTS = 100  # more are averaged: the last e-fold of a long run says no more for having thousands of points
 # A forecast change is kept where it is large against three rolling errors, or against this slope of ln y over ln x.
 DOUBT_ERRORS, DOUBT_SLOPE = 3.0, 0.03
 # Intervals start from this error per unit of ln x, worth two rolling origins.
@@ -55,6 +56,7 @@ class Forecast:
 
 def extrapolate(log_x_N: Array, log_y_N: Array, log_x_T: Array) -> Forecast:
     """Forecasts ln y at `log_x_T`, all beyond the training points, which are distinct, ascending and at least four."""
+    log_x_N, log_y_N = thinned(log_x_N, log_y_N)
     ahead_T = log_x_T - log_x_N[-1]
     reach = max(float(ahead_T.max()), MIN_REACH)
     seen = window(log_x_N, log_y_N, origins(log_x_N, reach))
@@ -69,17 +71,28 @@ def extrapolate(log_x_N: Array, log_y_N: Array, log_x_T: Array) -> Forecast:
     error = rms(own.errors_per_distance())
     own = rolls.replaced(believed(own.change_CRN[0], rolls.u_RN, error))
     change_T = weight_C @ change_CT
+    spread_T = np.sqrt(weight_C @ (change_CT - change_T) ** 2)
     kept_T = believed(change_T, ahead_T, error)
     farthest = int(np.argmax(ahead_T))
     return Forecast(
         log_y_T=log_y_N[-1] + kept_T,
-        half_width_T=half_width(own, ahead_T),
+        half_width_T=half_width(own, ahead_T, spread_T),
         candidates=describe(thetas, lines_O2, weight_C, rolls, log_y_N[-1]),
         belief=float(kept_T[farthest] / change_T[farthest]) if change_T[farthest] else 1.0,
         breaks=best_breaks(rolls),
         rolling_rmsle=float(own.errors().mean()) if own.errors().size else None,
         num_rolls=len(rolls.u_RN),
     )
+
+
+def thinned(log_x_N: Array, log_y_N: Array) -> tuple[Array, Array]:
+    """At most MAX_POINTS points: the means of ln x and ln y over equal steps of ln x, where there were more."""
+    if len(log_x_N) <= MAX_POINTS:
+        return log_x_N, log_y_N
+    edges = np.linspace(log_x_N[0], log_x_N[-1], MAX_POINTS + 1)[1:-1]
+    _, bin_N = np.unique(np.searchsorted(edges, log_x_N), return_inverse=True)
+    num_M = np.bincount(bin_N)
+    return np.bincount(bin_N, log_x_N) / num_M, np.bincount(bin_N, log_y_N) / num_M
 
 
 def lines(seen: Window) -> Array:
@@ -135,12 +148,15 @@ def believed(change_M: Array, ahead_M: Array, error: float) -> Array:
     return change_M**3 / (change_M**2 + doubt_M**2 + 1e-30)
 
 
-def half_width(own: Rolls, ahead_T: Array) -> Array:
-    """Of the 95% interval: Student's quantile times the root mean square error per distance, rolling and prior."""
+def half_width(own: Rolls, ahead_T: Array, spread_T: Array) -> Array:
+    """Of the 95% interval: what the rule's errors per distance were, and how far the averaged forms lie apart.
+
+    Student's quantile times the root of the sum of their squares; an error assumed beforehand counts as PRIOR_ROLLS.
+    """
     error_R = own.errors_per_distance()[0]
     num = PRIOR_ROLLS + len(error_R)
-    scale = np.sqrt((PRIOR_ROLLS * PRIOR_ERROR**2 + (error_R**2).sum()) / num)
-    return student.ppf(0.975, num) * scale * (ahead_T + NEAR)
+    variance = (PRIOR_ROLLS * PRIOR_ERROR**2 + (error_R**2).sum()) / num
+    return student.ppf(0.975, num) * np.sqrt(variance * (ahead_T + NEAR) ** 2 + spread_T**2)
 
 
 def rms(error: Array) -> float:

@@ -24,8 +24,15 @@ class Prior(NamedTuple):
 class Form(Protocol):
     """A family of curves v(u; theta)."""
 
-    name: str
-    prior: Prior
+    @property
+    def name(self) -> str:
+        """As in the literature."""
+        ...
+
+    @property
+    def prior(self) -> Prior:
+        """Of theta."""
+        ...
 
     def value(self, theta_PK: Array, u_PN: Array) -> Array:
         """v at every point, shape (P, N)."""

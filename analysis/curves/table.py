@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from analysis.curves.rolling import MIN_POINTS
 from analysis.laws import Array
 
 KEYS = ("domain", "task", "model")  # those that the table has tell its curves apart
 REQUIRED = ("x", "y", "split")
+Text = NDArray[np.str_]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,8 @@ class Curve:
     log_x_N: Array
     log_y_N: Array
     last_x: float
-    test_rows_T: Array  # of the table, in its order
+    test_rows_T: NDArray[np.intp]  # of the table, counted from 0 and in its order
     test_x_T: Array
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return " ".join(self.keys.values()) or "the curve"
 
 
 def read_curves(path: Path) -> list[Curve]:
@@ -37,68 +35,70 @@ def read_curves(path: Path) -> list[Curve]:
     Points of a curve that share their x become one, at the geometric mean of their y. Raises ValueError naming the
     column, the row and the remedy when the table or a number in it cannot be used.
     """
-    table = _read_text(path)
-    missing = [name for name in REQUIRED if name not in table]
+    columns = _read_text(path)
+    missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise ValueError(f"curves: {path} lacks the column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
-    keys = [name for name in KEYS if name in table]
-    split = table["split"].str.strip()
-    _refuse("split", table["split"], ~split.isin(["train", "test"]), "write train or test")
+    keys = [name for name in KEYS if name in columns]
+    _refuse("split", columns["split"], ~np.isin(columns["split"], ["train", "test"]), "write train or test")
     for name in keys:
-        _refuse(name, table[name], table[name].str.strip() == "", "name the curve of every row")
-    train = split == "train"
-    x = _positive("x", table["x"])
-    y = _positive("y", table["y"][train])
+        _refuse(name, columns[name], columns[name] == "", "name the curve of every row")
+    train = columns["split"] == "train"
+    x = _positive("x", columns["x"], np.ones_like(train))
+    y = _positive("y", columns["y"], train)
     if train.all():
-        raise ValueError(f"curves: {path} has no row with split test; add a row for every x to forecast, y left empty")
-    groups = table.groupby(keys, sort=False).indices.items() if keys else [((), np.arange(len(table)))]
-    curves = []
-    for values, rows in groups:
-        named = dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True))
-        is_train = train.to_numpy()[rows]
-        points = y.loc[rows[is_train]].groupby(x.loc[rows[is_train]]).agg(lambda same: np.log(same).mean())
-        test = rows[~is_train]
-        train_x = points.index.to_numpy(float)
-        test_x = x.to_numpy(float)[test]
-        last_x = float(train_x.max(initial=0))
-        curves.append(_checked(Curve(named, np.log(train_x), points.to_numpy(float), last_x, test, test_x)))
-    return curves
+        raise ValueError(f"curves: {path} has no row with split test; add one for every x to forecast, y left empty")
+    curves: dict[tuple[str, ...], list[int]] = {}
+    for row in range(len(train)):
+        curves.setdefault(tuple(str(columns[name][row]) for name in keys), []).append(row)
+    return [_curve(dict(zip(keys, key, strict=True)), np.array(rows), train, x, y) for key, rows in curves.items()]
 
 
-def _checked(curve: Curve) -> Curve:
-    if len(curve.log_x_N) < MIN_POINTS:
+def _curve(keys: dict[str, str], rows: NDArray[np.intp], train: Flags, x: Array, y: Array) -> Curve:
+    """One curve from its rows; raises ValueError where it cannot be continued."""
+    name = " ".join(keys.values()) or "the table"
+    fit, test = rows[train[rows]], rows[~train[rows]]
+    train_x, at = np.unique(x[fit], return_inverse=True)
+    if len(train_x) < MIN_POINTS:
         raise ValueError(
-            f"curves: {curve.name} has {len(curve.log_x_N)} training points at different x; "
+            f"curves: {name} has {len(train_x)} training points at different x; "
             f"give at least {MIN_POINTS} rows with split train, or drop the curve"
         )
-    early_T = curve.test_x_T <= curve.last_x
+    early_T = x[test] <= train_x[-1]
     if early_T.any():
         raise ValueError(
-            f"curves: {curve.name} has a test row at x = {curve.test_x_T[early_T][0]:g}, and training rows up to "
-            f"{curve.last_x:g}; a forecast begins beyond the last training row, so drop that test row"
+            f"curves: {name} has a test row at x = {x[test][early_T][0]:g} and training rows up to {train_x[-1]:g}; "
+            "a forecast begins beyond the last training row, so drop that test row"
         )
-    return curve
+    log_y_N = np.bincount(at, weights=np.log(y[fit])) / np.bincount(at)
+    return Curve(keys, np.log(train_x), log_y_N, float(train_x[-1]), test, x[test])
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def _read_text(path: Path) -> dict[str, Text]:
     if not path.is_file():
         raise ValueError(f"curves: {path} is no file; give a CSV or Parquet table with {', '.join(REQUIRED)}")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path).astype(str)
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"curves: {path} is not a table ({reason}); write one row a point under a header") from error
+    wanted = [name for name in (*KEYS, *REQUIRED) if name in table]
+    return {name: np.char.strip(table[name].to_numpy().astype(str)) for name in wanted}
 
 
-def _positive(name: str, text: pd.Series) -> pd.Series:
-    values = pd.to_numeric(text, errors="coerce").astype(float)
-    _refuse(name, text, ~(np.isfinite(values) & (values > 0)), "give a finite number above zero or drop the row")
+def _positive(name: str, text: Text, wanted: Flags) -> Array:
+    """The numbers of the wanted rows, not a number elsewhere."""
+    values = np.full(len(text), np.nan)
+    values[wanted] = pd.to_numeric(text[wanted], errors="coerce")
+    bad = wanted & ~(np.isfinite(values) & (values > 0))
+    _refuse(name, text, bad, "give a finite number above zero or drop the row")
     return values
 
 
-def _refuse(name: str, text: pd.Series, bad: pd.Series, remedy: str) -> None:
+def _refuse(name: str, text: Text, bad: Flags, remedy: str) -> None:
     if bad.any():
-        row = bad.idxmax()
-        raise ValueError(f"curves: {name} is {text[row]!r} in line {row + 2} ({bad.sum()} such rows); {remedy}")
+        row = int(np.argmax(bad))
+        raise ValueError(f"curves: {name} is {str(text[row])!r} in line {row + 2} ({bad.sum()} such rows); {remedy}")
