@@ -26,8 +26,8 @@ OUTCLASSED = 5.0
 MAX_POINTS = 100  # more are averaged: the last e-fold of a long run says no more for having thousands of points
 # A forecast change is kept where it is large against three rolling errors, or against this slope of ln y over ln x.
 DOUBT_ERRORS, DOUBT_SLOPE = 3.0, 0.03
-# Intervals start from this error per unit of ln x, worth two rolling origins.
-PRIOR_ERROR, PRIOR_ROLLS = 0.05, 2.0
+# Intervals start from an error of this share of the curve's mean slope, worth two rolling origins.
+PRIOR_SHARE, PRIOR_ROLLS = 0.25, 2.0
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Forecast:
     half_width_T: Array
     candidates: list[Candidate]
     belief: float  # the share of the averaged change that is forecast, at the farthest target
-    breaks: int | None  # of the broken power law with the smallest rolling errors
-    rolling_rmsle: float | None  # of this forecast's own rule
+    breaks: int | None  # see `best_breaks`
+    rolling_rmsle: float | None  # of the rule behind this forecast, whose choices were made on the same points
     num_rolls: int
 
 
@@ -76,7 +76,7 @@ def extrapolate(log_x_N: Array, log_y_N: Array, log_x_T: Array) -> Forecast:
     farthest = int(np.argmax(ahead_T))
     return Forecast(
         log_y_T=log_y_N[-1] + kept_T,
-        half_width_T=half_width(own, ahead_T, spread_T),
+        half_width_T=half_width(own, ahead_T, spread_T, PRIOR_SHARE * np.ptp(log_y_N) / np.ptp(log_x_N)),
         candidates=describe(thetas, lines_O2, weight_C, rolls, log_y_N[-1]),
         belief=float(kept_T[farthest] / change_T[farthest]) if change_T[farthest] else 1.0,
         breaks=best_breaks(rolls),
@@ -86,12 +86,19 @@ def extrapolate(log_x_N: Array, log_y_N: Array, log_x_T: Array) -> Forecast:
 
 
 def thinned(log_x_N: Array, log_y_N: Array) -> tuple[Array, Array]:
-    """At most MAX_POINTS points: the means of ln x and ln y over equal steps of ln x, where there were more."""
+    """At most MAX_POINTS points: the means of ln x and ln y over equal steps of ln x, where there were more.
+
+    The step is halved while less than a quarter of MAX_POINTS come of it, as from a run logged at its end only.
+    """
     if len(log_x_N) <= MAX_POINTS:
         return log_x_N, log_y_N
-    edges = np.linspace(log_x_N[0], log_x_N[-1], MAX_POINTS + 1)[1:-1]
-    _, bin_N = np.unique(np.searchsorted(edges, log_x_N), return_inverse=True)
-    num_M = np.bincount(bin_N)
+    num_bins, num_M = MAX_POINTS, np.zeros(0)
+    bin_N = np.zeros(len(log_x_N), dtype=int)
+    while len(num_M) < MAX_POINTS // 4:
+        place_N = num_bins * (log_x_N - log_x_N[0]) / np.ptp(log_x_N)
+        _, bin_N = np.unique(np.minimum(np.floor(place_N), num_bins - 1), return_inverse=True)
+        num_M = np.bincount(bin_N)
+        num_bins *= 2
     return np.bincount(bin_N, log_x_N) / num_M, np.bincount(bin_N, log_y_N) / num_M
 
 
@@ -148,14 +155,14 @@ def believed(change_M: Array, ahead_M: Array, error: float) -> Array:
     return change_M**3 / (change_M**2 + doubt_M**2 + 1e-30)
 
 
-def half_width(own: Rolls, ahead_T: Array, spread_T: Array) -> Array:
+def half_width(own: Rolls, ahead_T: Array, spread_T: Array, prior_error: float) -> Array:
     """Of the 95% interval: what the rule's errors per distance were, and how far the averaged forms lie apart.
 
-    Student's quantile times the root of the sum of their squares; an error assumed beforehand counts as PRIOR_ROLLS.
+    Student's quantile times the root of the sum of their squares; `prior_error` counts as PRIOR_ROLLS of the errors.
     """
     error_R = own.errors_per_distance()[0]
     num = PRIOR_ROLLS + len(error_R)
-    variance = (PRIOR_ROLLS * PRIOR_ERROR**2 + (error_R**2).sum()) / num
+    variance = (PRIOR_ROLLS * prior_error**2 + (error_R**2).sum()) / num
     return student.ppf(0.975, num) * np.sqrt(variance * (ahead_T + NEAR) ** 2 + spread_T**2)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.curves.extrapolate import NAMES, extrapolate
+from analysis.curves.extrapolate import MAX_POINTS, NAMES, extrapolate, thinned
 from analysis.curves.forms import FORMS, Broken, Form, Sigmoidal
 from analysis.curves.rolling import origins
 from analysis.curves.table import read_curves
@@ -109,13 +109,17 @@ def test_gradients(form: Form) -> None:
 
 
 def test_m4_solves_its_equation() -> None:
-    """(y - e) / (e0 - y)^alpha = b x^-c, with ln b = beta + (1 - alpha) ln(e0 - e) from the definition of t."""
-    theta = [-1.2, 0.9, 0.4, -0.6, 0.5]
-    floor, height, alpha = np.exp(theta[:3])
-    u_N = np.linspace(-8, 4, 50)
-    y_N = np.exp(Sigmoidal().value(np.array([theta]), u_N[None])[0])
-    left_N = np.log(y_N - floor) - alpha * np.log(floor + height - y_N)
-    assert np.allclose(left_N, theta[3] + (1 - alpha) * theta[1] - theta[4] * u_N)
+    """(y - e) / (e0 - y)^alpha = b x^-c, where ln b = beta + (1 - alpha) ln(e0 - e) follows from y = e + (e0 - e) s."""
+    mean_K, sd_K = Sigmoidal().prior
+    theta_PK = mean_K + sd_K * np.random.default_rng(0).uniform(-3, 3, (200, 5))
+    u_PN = np.tile(np.linspace(-6, 1, 30), (200, 1))
+    floor, log_height, log_alpha, beta, exponent = (theta_PK[:, k, None] for k in range(5))
+    share_PN = (np.exp(Sigmoidal().value(theta_PK, u_PN)) - np.exp(floor)) / np.exp(log_height)
+    solved_PN = (share_PN > 1e-6) & (share_PN < 1 - 1e-6)  # elsewhere the differences have lost their digits
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left_PN = np.log(share_PN) - np.exp(log_alpha) * np.log1p(-share_PN)
+    assert solved_PN.mean() > 0.8
+    assert np.allclose(left_PN[solved_PN], (beta - exponent * u_PN)[solved_PN], atol=1e-6)
 
 
 def test_units_do_not_matter() -> None:
@@ -152,6 +156,13 @@ def test_a_long_noisy_run_is_averaged_first() -> None:
     forecast = extrapolate(np.log(x), log_y_N, np.log(x_T))
     assert time.process_time() - began < 1
     assert np.allclose(forecast.log_y_T, law(x_T), atol=0.02)
+
+
+def test_points_crowded_at_one_end_stay_enough() -> None:
+    log_x_N = np.log(np.concatenate([[1.0], 1e9 + np.arange(300.0)]))
+    thin_x_M, thin_y_M = thinned(log_x_N, -0.1 * log_x_N)
+    assert MAX_POINTS // 4 <= len(thin_x_M) <= MAX_POINTS
+    assert np.allclose(thin_y_M, -0.1 * thin_x_M)
 
 
 def test_a_rising_curve_rises_on() -> None:
