@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis.curves.extrapolate import Forecast, extrapolate
 from analysis.curves.table import KEYS, Curve, read_curves
@@ -90,7 +91,7 @@ def print_forecasts(result: dict[str, Any]) -> None:
         rolling = curve["rolling_rmsle"]
         farthest = curve["farthest"]
         table.add_row(
-            " ".join(curve[name] for name in KEYS if name in curve) or "-",
+            Text(" ".join(curve[name] for name in KEYS if name in curve) or "-"),  # brackets in a name are no markup
             str(curve["num_train"]),
             f"{farthest['x']:.4g}",
             f"{farthest['yhat']:.4g}",
