@@ -26,7 +26,7 @@ def read_points(path: Path | str, columns: Mapping[str, str] | None = None) -> p
     if not path.is_file():
         raise ValueError(f"points: {path} is no file; run the sweep first or give another path")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, skipinitialspace=True)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ArrowInvalid) as error:
         reason = " ".join(str(error).split())
         kind = "parquet" if path.suffix == ".parquet" else "CSV"
@@ -50,6 +50,8 @@ def points_of(table: pd.DataFrame, source: Path | str, columns: Mapping[str, str
             f"points: {source} lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}: rename one, "
             "or name it with --params-col, --tokens-col or --loss-col"
         )
+    if points.empty:
+        raise ValueError(f"points: {source} has a header and no rows; write one row a run")
     done = points[points["status"] == "done"]
     num_dropped = len(points) - len(done)
     if done.empty:

@@ -15,6 +15,7 @@ from analysis.laws import LAWS, Law, size_exponent
 from analysis.params import FitParams
 from analysis.points import validate_points
 from analysis.predict import Estimate, estimate, widened
+from analysis.selection import APPROACHES, rank
 
 SCHEMA_VERSION = 2
 # Other ways to count N; counting the head alone moved a from .835 to .706 in Porian et al. (2024).
@@ -64,6 +65,8 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
         },
         "heldout": held,
         "alternatives": alternatives(points, params),
+        "approaches": approaches(points, params),
+        "selection": rank(points, params),
         "diagnostics": diagnose(points, fitted, params, held),
         "range": {name: [float(points[name].min()), float(points[name].max())] for name in RANGES},
         # For forecasts: the laws that other runs might have given, a row a draw, in the solver's coordinates.
@@ -90,6 +93,17 @@ def alternatives(points: pd.DataFrame, params: FitParams) -> dict[str, dict]:
             found[column] = {"params": solution.fitted.params, "objective": solution.objective}
             if shares_budget(law):
                 found[column]["exponents"] = {"a": solution.fitted.a, "b": solution.fitted.b}
+    return found
+
+
+def approaches(points: pd.DataFrame, params: FitParams) -> dict[str, dict[str, Any]]:
+    """Approaches 1 and 2 of Hoffmann et al. (2022) on the same table, or why it does not allow them."""
+    found = {}
+    for name, fit_approach in APPROACHES.items():
+        try:
+            found[name] = fit_approach(points, draws=params.bootstrap, seed=params.seed).to_dict()
+        except ValueError as error:
+            found[name] = {"refused": str(error).removeprefix("points: ")}
     return found
 
 

@@ -85,7 +85,11 @@ def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
     if dry_run:
         return
     with only_one(CACHE / f"{suite}.lock"):
-        failures = train_suite(jobs, project.params.executor)
+        try:
+            failures = train_suite(jobs, project.params.executor)
+        except KeyboardInterrupt:
+            print("interrupted: run it again to go on where it was", file=sys.stderr)
+            raise SystemExit(130) from None
     for failure in failures:
         print(f"failed: {failure.cell}: {failure.reason} ({failure.log})", file=sys.stderr)
     if failures:

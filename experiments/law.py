@@ -1,5 +1,6 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
+import csv
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SUITE = "law"
 POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
+OTHER_RUNS = "the law is of other runs than params.yaml asks for: dvc repro"
 COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
     "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
@@ -73,26 +75,55 @@ def print_law(law: dict[str, Any]) -> None:
             low, high = law["exponents"][f"{name}_ci95"]
             table.add_row(meaning, f"{law['exponents'][name]:.3f}", f"{low:.3f} to {high:.3f}")
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"L = {law['formula']} over {law['num_points']} runs of {law['num_sizes']} sizes")
+    console.print(
+        f"L = {law['formula']} over {law['num_points']} runs of {law['num_sizes']} sizes ({law['estimator']})"
+    )
     console.print(table)
     if law["num_dropped"]:
         console.print(f"{law['num_dropped']} runs are not in the law: their status is not done (diverged or failed)")
+    for name, approach in law["approaches"].items():
+        if "refused" not in approach:
+            low, high = approach["exponents"]["a_ci95"]
+            console.print(f"{name}: best N ~ C^{approach['exponents']['a']:.3f} ({low:.3f} to {high:.3f})")
+    if law["selection"]:
+        console.print(selection_table(law["selection"]))
     for finding in law["diagnostics"]:
         console.print(f"{finding['severity']}: {finding['name']}: {finding['message']}; {finding['remedy']}")
     if law["heldout"]:
         console.print(heldout_sentence(law["heldout"]))
 
 
+def selection_table(rows: list[dict[str, Any]]) -> Table:
+    """Laws, approaches and baselines by their error on held-out compute."""
+    table = Table("on held-out compute", "mean error", "at the best run", "")
+    for row in rows:
+        mean, best = row["mean_abs_rel_error"], row["best_run_rel_error"]
+        shown = ("-" if mean is None else f"{mean:.2%}", "-" if best is None else f"{best:+.2%}")
+        table.add_row(row["name"], *shown, row["reason"].partition("(")[0].partition(";")[0])
+    return table
+
+
 def heldout_sentence(held: dict[str, Any]) -> str:
     """What the law, fitted without them, said of the cells with the most compute."""
     rolling, unidentified = held["rolling"]["num_runs"], ", ".join(held["unidentified"])
     return (
-        f"held out, the {held['num_cells']} cells with the most compute ({held['num_runs']} runs): mean error "
+        f"held out, the {held['num_cells']} cells of the sizes with the most compute ({held['num_runs']} runs): mean error "
         f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
         f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average"
         + f"; over all rolling hold-outs the intervals cover {held['pi95_coverage']:.0%}" * bool(rolling)
         + f"; {unidentified} not identified without those cells" * bool(unidentified)
     )
+
+
+def is_of_present_grid(project: Project) -> bool:
+    """Whether points.csv holds the branches that the params ask for, under present settings, data and code, alone."""
+    try:
+        jobs = project.jobs(SUITE)
+        with POINTS.open(newline="") as table:
+            fitted = {row["fingerprint"] for row in csv.DictReader(table)}
+    except (ValueError, FileNotFoundError, KeyError):  # No corpus of these params, no table, not our table.
+        return False
+    return fitted == {store.fingerprint(job.cell, job.recipe, steps) for job in jobs for steps in job.cell.steps}
 
 
 def write_law_report(dry_run: bool) -> str:
@@ -109,9 +140,11 @@ def write_law_report(dry_run: bool) -> str:
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
         raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
+    if law["law"] != "hoffmann" or law["heldout"] is None:
+        raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
     write_report(points, law, REPORT, provenance(project, points))
-    return f"report: {REPORT.resolve()}"
+    return f"report: {REPORT.resolve()}" + f" ({OTHER_RUNS})" * (not is_of_present_grid(project))
 
 
 def provenance(project: Project, points: "pd.DataFrame") -> dict[str, Any]:

@@ -5,10 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.law import LAW, REPORT, heldout_sentence
+from experiments.law import LAW, OTHER_RUNS, REPORT, heldout_sentence, is_of_present_grid
 from experiments.project import Project
 from sweeps import store
 from sweeps.train_job import CellJob
+
+SHOWN = ("params", "exponents", "diagnostics", "heldout", "num_points")
 
 
 def read_status() -> dict[str, Any]:
@@ -28,7 +30,7 @@ def read_status() -> dict[str, Any]:
     return {
         "suites": suites,
         "failures": failures,
-        "law": law and {key: law[key] for key in ("params", "exponents", "diagnostics", "heldout", "num_points")},
+        "law": law and {key: law[key] for key in SHOWN} | {"current": is_of_present_grid(project)},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -49,11 +51,11 @@ def print_status(status: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for name, states in status["suites"].items():
         console.print(f"{name}: " + (states.get("unknown") or ", ".join(f"{n} {state}" for state, n in states.items())))
-        if status["law"] and "unknown" not in states and status["law"]["num_points"] != states.get("done"):
-            console.print("the law below is of other runs than params.yaml asks for: dvc repro")
     for cell, reason in status["failures"].items():
         console.print(f"failed: {cell}: {reason}")
     if status["law"]:
+        if not status["law"]["current"]:
+            console.print(OTHER_RUNS)
         p = status["law"]["params"]
         console.print(
             f"L = {p['E']:.4g} + {p['A']:.4g}/N^{p['alpha']:.3f} + {p['B']:.4g}/D^{p['beta']:.3f}  "

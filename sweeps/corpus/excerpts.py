@@ -33,7 +33,7 @@ def cut_excerpts(held_out: list[Candidate], params: ValidationParams) -> list[Ex
         raise ValueError(
             f"validation.documents {params.documents} is more than the {num_usable} held-out documents of "
             f"{params.document_bytes // 2} bytes or more: raise "
-            "corpus.validation_share (or name more validation_groups), or lower it"
+            "corpus.validation_share (or name more validation_groups), or lower validation.documents"
         )
     quotas = _quotas(by_group, params.documents)
     chosen = [candidate for group, members in by_group.items() for candidate in members[: quotas[group]]]

@@ -200,3 +200,17 @@ def test_flat_losses_are_refused(sweep, quick):
 def test_settings_are_checked(name, value):
     with pytest.raises(ValueError, match=f"fit.{name} is {value}"):
         FitParams(**{name: value})
+
+
+def test_contenders_are_ranked_by_what_they_have_not_seen(sweep, sweep_law):
+    rows = {row["name"]: row for row in sweep_law["selection"]}
+    assert {"hoffmann, huber", "kaplan, huber", "persistence", "log-log plane", "approach 1", "approach 2"} <= set(rows)
+    scored = [row["mean_abs_rel_error"] for row in sweep_law["selection"] if row["mean_abs_rel_error"] is not None]
+    assert scored == sorted(scored)
+    assert rows["hoffmann, huber"]["mean_abs_rel_error"] == pytest.approx(
+        sweep_law["heldout"]["mean_abs_rel_error"], rel=0.2
+    )
+    assert rows["hoffmann, huber"]["mean_abs_rel_error"] < 0.3 * rows["persistence"]["mean_abs_rel_error"]
+    fitted, target = split(sweep, 2)
+    expected = np.abs(fitted["loss"].min() / target["loss"] - 1).mean()
+    assert rows["persistence"]["mean_abs_rel_error"] == pytest.approx(expected)
