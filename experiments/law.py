@@ -107,8 +107,8 @@ def heldout_sentence(held: dict[str, Any]) -> str:
     """What the law, fitted without them, said of the cells with the most compute."""
     rolling, unidentified = held["rolling"]["num_runs"], ", ".join(held["unidentified"])
     return (
-        f"held out, the {held['num_cells']} cells of the sizes with the most compute ({held['num_runs']} runs): mean error "
-        f"{held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
+        f"held out, the {held['num_cells']} cells of the sizes with the most compute ({held['num_runs']} runs): mean "
+        f"error {held['mean_abs_rel_error']:.2%}, largest {held['max_abs_rel_error']:.2%}; {held['num_inside']} "
         f"inside their 95% prediction intervals, {held['pi95_mean_width']:.1%} wide on average"
         + f"; over all rolling hold-outs the intervals cover {held['pi95_coverage']:.0%}" * bool(rolling)
         + f"; {unidentified} not identified without those cells" * bool(unidentified)

@@ -146,7 +146,7 @@ def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
     for (width, _), ends in steps.items():
         if ends and min(ends) < shortest:
             raise ValueError(
-                f"the least tokens at size {width} are {min(ends)} whole steps of {training.batch_tokens}: give at least "
+                f"tokens at size {width} are {min(ends)} whole steps of {training.batch_tokens}: give at least "
                 f"{shortest * training.batch_tokens} (twice the warm-up) or lower warmup_steps or batch_tokens"
             )
     return [Cell(name, suite.family, w, s, tuple(sorted(ends))) for (w, s), ends in sorted(steps.items()) if ends]

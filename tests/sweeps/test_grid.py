@@ -78,7 +78,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("grid", [{"sizes": [16]}], "has tokens or budgets: give exactly one of the two lists"),
     ("grid", [], "grid is empty: give at least one block of sizes and tokens"),
     ("grid", [{**BLOCK, "min_tokens": 10**6}], "suites.law: grid has no run left between min_tokens and max_tokens"),
-    ("grid", [{"sizes": [16], "tokens": [5120]}], "tokens 5120 at size 16 are 10 steps: give at least 10240"),
+    ("grid", [{"sizes": [16], "tokens": [5120]}], "tokens at size 16 are 10 whole steps of 512: give at least 10240"),
     ("grid", [{"sizes": [16], "tokens": [TOO_MANY]}], "asks for 99999744 tokens, the corpus has"),
     ("unique_tokens", TOO_MANY, f"suites.law.unique_tokens is {TOO_MANY}, the corpus has"),
     ("unique_tokens", 100, "unique_tokens is 100: give one batch (512) or more"),
