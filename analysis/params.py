@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-LawName = Literal["hoffmann", "kaplan", "interaction", "repeated", "fixed-n", "fixed-d"]
+LawName = Literal["hoffmann", "kaplan", "interaction", "repeated", "fixed-n", "fixed-d", "power", "stops"]
 EstimatorName = Literal["huber", "l1", "least-squares"]
 
 

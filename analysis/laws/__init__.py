@@ -5,6 +5,7 @@ from analysis.laws.fitted import Fitted, optimal_logs, size_exponent
 from analysis.laws.nested import Nested
 from analysis.laws.power import PowerSum, Term
 from analysis.laws.repeated import Repeated
+from analysis.laws.stopping import Stopping
 
 SIZE, DATA, FLOOR = Term("A", {"params": "alpha"}), Term("B", {"tokens": "beta"}), Term("E")
 
@@ -21,6 +22,9 @@ LAWS: dict[str, Law] = {
         # The same size throughout, the same tokens throughout.
         PowerSum("fixed-n", "E + B/D^beta", (DATA, FLOOR)),
         PowerSum("fixed-d", "E + A/N^alpha", (SIZE, FLOOR)),
+        # One size that never stops improving, and one that does.
+        PowerSum("power", "B/D^beta", (DATA,)),
+        Stopping(),
     )
 }
 HOFFMANN = LAWS["hoffmann"]

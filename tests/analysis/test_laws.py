@@ -49,7 +49,7 @@ def test_gradient(law, logs):
     np.testing.assert_allclose(expansion.log_loss_PN, law.log_loss(theta_PK, logs), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if name != "repeated"])
+@pytest.mark.parametrize("name", [name for name in LAWS if name not in ("repeated", "stops")])
 def test_weighted_second_derivative(name, logs):
     law = LAWS[name]
     theta_PK = some_coordinates(law, logs)
@@ -60,7 +60,7 @@ def test_weighted_second_derivative(name, logs):
 
     expected = differences(weighted_gradient, theta_PK)
     found = law.expand(theta_PK, logs).curvature.weighted(weights_PN)
-    np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, atol=1e-7 * max(1.0, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
