@@ -5,28 +5,31 @@ in fit.py and scaling.py.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.fit import Estimator, Observations
-from analysis.laws import FLOPS_PER_PARAM_TOKEN, Array, Fitted
+from analysis.fit import MIN_LEVELS, Observations
+from analysis.laws import FLOPS_PER_PARAM_TOKEN, Array, Coordinate, Fitted
 from analysis.params import FitParams
-from analysis.predict import Estimate
+from analysis.predict import Estimate, estimate, widened
 
 Severity = Literal["note", "warning"]
-MAX_DROPPED = 5  # highest losses left out, one after the other
+DROPPED = (1, 5)  # highest losses left out: one stray run, or a handful
+DRAWS_WITHOUT = 200  # behind the interval without them: it is only asked whether a number lies inside
 LEAST_AGREEMENT = 0.5  # share of starts that should end in the best minimum
 MIN_DECADES = 2.0  # of compute: Hoffmann et al. (2022) had four
 MIN_TABLE_FOR_DROPS = 20
 # An exponent known to less than a factor of three either way says little about the next decade.
 WIDEST_EXPONENT = 3.0
+LEAST_FLOOR = 0.2  # lower end of E's interval over its estimate
 # FLOPs over 6ND of one size: attention and head change it with the size and the sequence, not from run to run.
 FLOPS_SPREAD = 1.05
 CORRELATION_P = 0.01
+EXACT = 1e-6  # residuals of ln L: below this they are the solver's and not the runs'
 
 
 @dataclass(frozen=True)
@@ -67,27 +70,27 @@ def starts_disagree(fitted: Estimate) -> Finding | None:
 
 
 def exclusion_sensitivity(points: pd.DataFrame, fitted: Estimate, params: FitParams) -> Finding | None:
-    """Leaving out the few highest losses moves an exponent beyond its own interval."""
+    """An exponent lies outside the interval that the table has for it without its few highest losses.
+
+    It is that interval which counts: the one with them is as wide as such runs make it.
+    """
     law, theta_K = fitted.solution.fitted.law, fitted.solution.fitted.theta_K
     if len(points) < MIN_TABLE_FOR_DROPS:
         return None
-    observations = Observations.of(points, law)
-    order = np.argsort(-observations.log_loss_N)
-    weights_PN = np.ones((MAX_DROPPED, len(points)))
-    for row in range(MAX_DROPPED):
-        weights_PN[row, order[: row + 1]] = 0.0
-    theta_PK, _ = Estimator(params.estimator, params.delta).solve(
-        law, observations.logs, observations.log_loss_N, np.tile(theta_K, (MAX_DROPPED, 1)), weights_PN
-    )
-    low_K, high_K = np.percentile(fitted.theta_draws_PK, (2.5, 97.5), axis=0)
-    outside_PK = (theta_PK < low_K) | (theta_PK > high_K)
-    exponents = [k for k, c in enumerate(law.coordinates) if not c.log and c.low < c.high]
-    for k in exponents:
-        if outside_PK[:, k].any():
-            row = int(np.argmax(outside_PK[:, k]))
+    fewer_draws = replace(params, bootstrap=min(params.bootstrap, DRAWS_WITHOUT))
+    for count in DROPPED:
+        kept = points.drop(points["loss"].nlargest(count).index).reset_index(drop=True)
+        if any(kept[column].nunique() < MIN_LEVELS for column in law.columns):
+            continue
+        without = estimate(kept, fewer_draws)
+        theta_without_K, (low_K, high_K) = without.solution.fitted.theta_K, _ends(without)
+        for k, coordinate in enumerate(law.coordinates):
+            if not _is_exponent(coordinate) or low_K[k] <= theta_K[k] <= high_K[k]:
+                continue
+            highest = f"the {count} highest losses" if count > 1 else "the highest loss"
             message = (
-                f"without the {row + 1} highest losses {law.names[k]} is {theta_PK[row, k]:.3f}, outside its interval "
-                f"({theta_K[k]:.3f}, {low_K[k]:.3f} to {high_K[k]:.3f}, with them)"
+                f"with {highest} {coordinate.name} is {theta_K[k]:.3f}, without {theta_without_K[k]:.3f} "
+                f"({low_K[k]:.3f} to {high_K[k]:.3f})"
             )
             remedy = "leave runs out by a rule stated beforehand (early, short or diverged runs) with --drop-highest"
             return Finding("exclusion-sensitivity", "warning", message, remedy)
@@ -96,12 +99,11 @@ def exclusion_sensitivity(points: pd.DataFrame, fitted: Estimate, params: FitPar
 
 def exponents_loose(fitted: Estimate) -> Finding | None:
     """An exponent's interval spans more than a factor."""
-    law = fitted.solution.fitted.law
-    low_K, high_K = np.percentile(fitted.theta_draws_PK, (2.5, 97.5), axis=0)
+    low_K, high_K = _ends(fitted)
     loose = [
-        f"{c.name} {low_K[k]:.2f} to {high_K[k]:.2f}"
-        for k, c in enumerate(law.coordinates)
-        if not c.log and c.low < c.high and high_K[k] > WIDEST_EXPONENT * low_K[k]
+        f"{coordinate.name} {low_K[k]:.2g} to {high_K[k]:.2g}"
+        for k, coordinate in enumerate(fitted.solution.fitted.law.coordinates)
+        if _is_exponent(coordinate) and high_K[k] > WIDEST_EXPONENT * low_K[k]
     ]
     if not loose:
         return None
@@ -115,11 +117,10 @@ def floor_unidentified(fitted: Estimate) -> Finding | None:
     if "E" not in law.names:
         return None
     k = law.names.index("E")
-    lowest = float(np.exp(np.percentile(fitted.theta_draws_PK[:, k], 2.5)))
-    estimate = float(np.exp(fitted.solution.fitted.theta_K[k]))
-    if lowest > 0.2 * estimate:
+    middle, low, high = (float(np.exp(ends[k])) for ends in (fitted.solution.fitted.theta_K, *_ends(fitted)))
+    if low > LEAST_FLOOR * middle and "E" not in fitted.solution.unidentified:
         return None
-    message = f"E is {estimate:.3g} and may as well be {lowest:.2g}: the runs do not say where the loss ends"
+    message = f"E is {middle:.2g}, {low:.2g} to {high:.2g}: the runs do not say where the loss ends"
     return Finding("floor-unidentified", "warning", message, "train longer and larger before extrapolating far")
 
 
@@ -153,7 +154,7 @@ def correlated_rows(points: pd.DataFrame, fitted: Fitted) -> Finding | None:
     groups = [residual_N[rows] for rows in points.groupby("params").indices.values() if len(rows) > 1]
     if len(groups) < 3:
         return None
-    if float(stats.f_oneway(*groups).pvalue) > CORRELATION_P:
+    if np.abs(residual_N).max() < EXACT or float(stats.f_oneway(*groups).pvalue) > CORRELATION_P:
         return None
     message = "residuals of rows with the same params go together, as checkpoints of one run or as what the form misses"
     remedy = "if rows share a run, name it in columns size and cell: intervals then come from whole runs"
@@ -189,3 +190,17 @@ def nothing_held_out(heldout: dict | None) -> Finding | None:
 def _residuals(points: pd.DataFrame, fitted: Fitted) -> Array:
     observations = Observations.of(points, fitted.law)
     return observations.log_loss_N - fitted.law.log_loss(fitted.theta_K[None], observations.logs)[0]
+
+
+def _ends(fitted: Estimate) -> tuple[Array, Array]:
+    """The 95% interval of every coordinate, (K,) each, as law.json has it."""
+    law, theta_K = fitted.solution.fitted.law, fitted.solution.fitted.theta_K
+    low_K, high_K = (
+        np.clip(end_K, *law.bounds_K2.T) for end_K in widened(theta_K, fitted.theta_draws_PK, fitted.widening)
+    )
+    return low_K, high_K
+
+
+def _is_exponent(coordinate: Coordinate) -> bool:
+    """Neither a factor nor held at a value."""
+    return not coordinate.log and coordinate.low < coordinate.high
