@@ -30,6 +30,12 @@ class Observations:
     @staticmethod
     def of(points: pd.DataFrame, law: Law = HOFFMANN, params_column: str = "params") -> "Observations":
         """Raises ValueError when the table cannot identify the law; `params_column` is what counts as N."""
+        missing = [name for name in law.columns if name not in points]
+        if missing:
+            raise ValueError(
+                f"points: the law {law.name} reads {', '.join(missing)}, which the table lacks; add the column or fit "
+                "another --law"
+            )
         logs = {name: _log_column(points, params_column if name == "params" else name) for name in law.columns}
         for name, label in (("params", "sizes"), ("tokens", "token counts")):
             have = len(np.unique(logs[name])) if name in logs else MIN_LEVELS
@@ -44,7 +50,7 @@ class Observations:
 
 
 def _log_column(points: pd.DataFrame, name: str) -> Array:
-    values = points[name].to_numpy(dtype=float)
+    values = pd.to_numeric(points[name], errors="coerce").to_numpy(dtype=float)
     if not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"points: {name} holds a value that is not finite and above zero; drop that row")
     return np.log(values)

@@ -13,6 +13,7 @@ from pyarrow import ArrowInvalid
 REQUIRED = ("size", "cell", "params", "tokens", "flops", "loss", "status")
 # And these of a table of independent runs: see `complete`.
 INDEPENDENT = ("params", "tokens", "loss")
+COUNTS = ("params", "tokens")
 POSITIVE = ("params", "tokens", "flops", "loss")
 # Fewer parameters or tokens than this nobody trains: the column is in thousands, millions or billions.
 LEAST_COUNT = 100
@@ -41,6 +42,8 @@ def points_of(table: pd.DataFrame, source: Path | str, columns: Mapping[str, str
     their status is not "done". Raises ValueError naming the column, the row and the remedy when the table is empty,
     lacks a column, repeats a row or holds an impossible number.
     """
+    if table.empty:
+        raise ValueError(f"points: {source} has no rows; write one row a run")
     points = complete(rename(table, columns or {}, source))
     missing = [name for name in REQUIRED if name not in points]
     if missing:
@@ -66,10 +69,10 @@ def rename(table: pd.DataFrame, columns: Mapping[str, str], source: Path | str) 
     for name, theirs in columns.items():
         if theirs not in table:
             raise ValueError(
-                f"points: {source} has no column {theirs!r} for {name}; it has {', '.join(map(str, table))}"
+                f"points: {source} has no column {theirs!r} for {name}; it has {', '.join(map(str, table))}: name one"
             )
     # What the table itself calls params makes way for the column that was named.
-    taken = [name for name, theirs in columns.items() if name in table and name != theirs]
+    taken = [name for name in columns if name in table and name not in columns.values()]
     return table.drop(columns=taken).rename(columns={theirs: name for name, theirs in columns.items()})
 
 
@@ -79,10 +82,12 @@ def complete(points: pd.DataFrame) -> pd.DataFrame:
     Counts may be text such as 70M or 1.4B. FLOPs are 6ND, a size is a parameter count, every row is its own cell and
     every run is done. Raises ValueError for counts that look like billions, and for a row that is there twice.
     """
-    if not set(INDEPENDENT) <= set(points) or "cell" in points:
+    if not set(INDEPENDENT) <= set(points):
         return points
-    points = points.assign(**{name: spelled_out(points[name]) for name in ("params", "tokens")})
-    params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
+    points = points.assign(**{name: spelled_out(points[name]) for name in COUNTS})
+    if "cell" in points:
+        return points
+    params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in COUNTS)
     for name, values in (("params", params), ("tokens", tokens)):
         if 0 < values.median() < LEAST_COUNT:
             raise ValueError(
@@ -117,9 +122,10 @@ def validate_points(points: pd.DataFrame) -> pd.DataFrame:
         if bad.size:
             value = points[name].iloc[bad[0]]
             shown = repr(value) if isinstance(value, str) else value
+            number = "a finite number above zero" if name not in COUNTS else "a count such as 1400000000 or 1.4B"
             raise ValueError(
                 f"points: {name} is {shown} in line {points.index[bad[0]] + 2} ({bad.size} such rows); "
-                "give a finite number above zero or drop the row"
+                f"give {number} or drop the row"
             )
         if not pd.api.types.is_numeric_dtype(points[name]):
             points = points.assign(**{name: values})  # numbers that stood beside text in a row now dropped

@@ -21,7 +21,7 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        print(f"scalelab: {error}", file=sys.stderr)
+        print(f"scalelab: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -121,12 +121,14 @@ def fit(
     from experiments.law import LAW, fit_own, fit_table, print_law
 
     settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
-    if points is None:
-        found = fit_own(settings)
-    else:
-        columns = {"params": params_col, "tokens": tokens_col, "loss": loss_col}
-        named = {name: theirs for name, theirs in columns.items() if theirs is not None}
+    columns = {"params": params_col, "tokens": tokens_col, "loss": loss_col}
+    named = {name: theirs for name, theirs in columns.items() if theirs is not None}
+    if points is not None:
         found = fit_table(points, named, settings, drop_highest)
+    elif named or drop_highest:
+        raise ValueError("fit: name the table that --drop-highest, --params-col, --tokens-col or --loss-col is about")
+    else:
+        found = fit_own(settings)
     if json_out is not None or points is None:
         write_result(found, json_out or LAW)
     if str(json_out) != "-":

@@ -157,8 +157,11 @@ def write_json(path: Path, value: Any) -> None:
     """Writes the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json_text(value))
-    temporary.replace(path)
+    try:
+        temporary.write_text(json_text(value))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def put_in_place(temporary: Path, directory: Path) -> None:
