@@ -66,7 +66,8 @@ def choose_runs(
     cheapest = float(among.flops_C.min())
     if budget < num_runs * cheapest:
         raise ValueError(
-            f"budget {budget:.3g} does not pay for {num_runs} runs: give {num_runs * cheapest:.3g} or more"
+            # A hundredth more, so that the rounded number pays for them.
+            f"budget {budget:.3g} does not pay for {num_runs} runs: give {1.01 * num_runs * cheapest:.3g} or more"
         )
     chosen, left = [], budget
     for still in range(num_runs, 0, -1):

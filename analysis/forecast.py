@@ -8,12 +8,13 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize_scalar
 from scipy.stats import t as student
 
-from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Array, Fitted, optimal_logs
+from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Array, Fitted, Law, optimal_logs
 from analysis.predict import NORMAL_975, widened
 
 SERVING_FLOPS_PER_PARAM_TOKEN = 2.0  # a forward pass
 FAR = 100.0  # times the largest compute of the fit: beyond that nobody has checked a law
 KEYS = ("law", "params", "draws", "noise", "bootstrap", "range")
+RANGES = ("params", "tokens", "flops")
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,36 @@ class Forecaster:
     def of(law: Mapping[str, Any]) -> "Forecaster":
         """Raises ValueError where the object is no law.json, or its law shares no budget between size and data."""
         missing = [key for key in KEYS if key not in law]
-        if missing or law["law"] not in LAWS:
+        if missing or law["law"] not in list(LAWS):
             named = f"the law {law['law']!r}" if not missing else f"no {', '.join(missing)}"
             raise ValueError(f"law: the file has {named}: give one that `scalelab fit --json` wrote")
-        form, noise = LAWS[law["law"]], law["noise"]
+        form = LAWS[law["law"]]
         if set(form.columns) != {"params", "tokens"}:
             raise ValueError(
                 f"law: {form.name} is no law of params and tokens alone: fit hoffmann, kaplan or interaction"
             )
+        try:
+            return Forecaster._read(form, law)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"law: the file is damaged ({error!r}): write it again with `scalelab fit --json`"
+            ) from error
+
+    @staticmethod
+    def _read(form: Law, law: Mapping[str, Any]) -> "Forecaster":
+        noise = law["noise"]
         draws_PK = np.array([[float(value) for value in row.split()] for row in law["draws"]])
         widening = noise["misfit"] * float(student.ppf(0.975, noise["degrees"])) / NORMAL_975
         run_noise = float(np.hypot(noise["cell"], noise["residual"]))
-        fitted = Fitted.of(form, law["params"])
-        return Forecaster(fitted, draws_PK, run_noise, widening, law["bootstrap"]["seed"], law["range"])
+        ranges = {name: (float(law["range"][name][0]), float(law["range"][name][1])) for name in RANGES}
+        if draws_PK.shape != (len(draws_PK), len(form.coordinates)):
+            raise ValueError(f"draws of {len(form.coordinates)} numbers each are missing")
+        with np.errstate(all="ignore"):  # logarithms of what is not above zero are not finite
+            fitted, log_ranges = Fitted.of(form, law["params"]), np.log([*ranges.values()])
+        numbers = (fitted.theta_K, draws_PK, [widening, run_noise], log_ranges)
+        if not all(np.isfinite(part).all() for part in numbers):
+            raise ValueError("a number is not finite")
+        return Forecaster(fitted, draws_PK, run_noise, widening, int(law["bootstrap"]["seed"]), ranges)
 
     def at(self, params: float, tokens: float) -> dict[str, Any]:
         """The loss of one further run of that size and data: estimate and 95% prediction interval."""
@@ -75,8 +93,15 @@ class Forecaster:
     def served(self, flops: float, tokens_served: float) -> dict[str, Any]:
         """The run of least loss where training and serving share the budget: 6 N D + 2 N S = C (Sardana et al. 2024).
 
-        The more tokens S are to be served, the smaller the model and the longer it trains.
+        The more tokens S are to be served, the smaller the model and the longer it trains. Raises ValueError where the
+        smallest model of the fit, served so often, would cost the whole budget.
         """
+        smallest = SERVING_FLOPS_PER_PARAM_TOKEN * self.ranges["params"][0] * tokens_served
+        if smallest >= flops:
+            raise ValueError(
+                f"--tokens-served {tokens_served:.3g} cost {smallest:.3g} FLOPs with the smallest model of the fit: "
+                "give larger --flops or serve less"
+            )
 
         def tokens_of(log_params: float) -> float:
             served = SERVING_FLOPS_PER_PARAM_TOKEN * tokens_served

@@ -26,7 +26,7 @@ def read_table(source: str, columns: Mapping[str, str]) -> "tuple[pd.DataFrame, 
     if source.startswith(MLFLOW):
         from experiments.mlflow_table import runs_table
 
-        return points_of(runs_table(source.removeprefix(MLFLOW), columns), source), {}
+        return points_of(runs_table(source.removeprefix(MLFLOW), columns), source, columns), {}
     points = read_points(source, columns)
     return points, {Path(source).name: file_digest(source)}
 
@@ -67,11 +67,13 @@ def forecast(path: Path, flops: float | None, params: float | None, tokens: floa
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} is {value}: give a number above 0")
     forecaster = read_forecaster(path)
-    if params is not None and tokens is not None and flops is None:
+    if params is not None and tokens is not None and flops is None and served is None:
         found = forecaster.at(params, tokens)
     elif flops is None:
         raise ValueError("--flops is missing: give a budget, or a run by --params and --tokens")
     elif served is not None:
+        if params is not None or tokens is not None:
+            raise ValueError("--tokens-served chooses size and tokens itself: leave --params and --tokens out")
         found = forecaster.served(flops, served)
     elif params is not None or tokens is not None:
         from analysis.laws import FLOPS_PER_PARAM_TOKEN
