@@ -1,17 +1,20 @@
 """A table of runs out of MLflow: what `scalelab fit mlflow:EXPERIMENT` reads."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments.track import MAX_RUNS, client_of
+from experiments.track import DEFAULT_TRACKING_URI, MAX_RUNS, client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PARENT = "mlflow.parentRunId"
+SQLITE = "sqlite:///"
 ENDPOINT = "validation/loss"  # a point of it is the end of one branch, at its tokens
 NAMES = ("params", "tokens", "loss")
 
@@ -21,9 +24,22 @@ def runs_table(experiment: str, columns: Mapping[str, str], tracking_uri: str | 
 
     In an experiment that `scalelab sync` wrote a row is a branch, with its cell. Elsewhere `columns` says which MLflow
     param or metric holds params, tokens and loss; a metric and a param of one name are the metric. Raises ValueError
-    where there is no such experiment or it has no finished run.
+    where there is no such store or experiment, or it has no finished run, or one that logs too little.
     """
-    client = client_of(tracking_uri)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        raise ValueError(f"mlflow: {uri} is not there: set MLFLOW_TRACKING_URI to the store that has {experiment!r}")
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _runs_table(client_of(uri), experiment, columns)
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"mlflow: {uri} cannot be read ({reason}): check MLFLOW_TRACKING_URI") from error
+
+
+def _runs_table(client: "MlflowClient", experiment: str, columns: Mapping[str, str]) -> pd.DataFrame:
     found = client.get_experiment_by_name(experiment)
     if found is None:
         known = ", ".join(sorted(e.name for e in client.search_experiments()))
@@ -39,7 +55,13 @@ def _rows(client: "MlflowClient", run: "Run", columns: Mapping[str, str]) -> lis
     if "scalelab.cell" not in run.data.tags:
         logged: dict[str, Any] = {**run.data.params, **run.data.metrics}
         wanted = [columns.get(name, name) for name in NAMES]
-        return [{name: _number(logged.get(name)) for name in wanted}]
+        missing = [name for name in wanted if name not in logged]
+        if missing:
+            raise ValueError(
+                f"mlflow run {run.info.run_name!r} logged no {', '.join(missing)}; it has {', '.join(sorted(logged))}: "
+                "name others with --params-col, --tokens-col or --loss-col, or delete the run"
+            )
+        return [{name: _number(logged[name]) for name in wanted}]
     if not run.data.tags["scalelab.cell"]:
         return []  # the sweep itself
     size, params = float(run.data.params["size"]), float(run.data.params["params_non_embedding"])
