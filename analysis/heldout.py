@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.fit import MIN_LEVELS
-from analysis.laws import LAWS
+from analysis.laws import HOFFMANN, LAWS, Law
 from analysis.params import FitParams
 from analysis.predict import NORMAL_975, Estimate, estimate, prediction_intervals
 
@@ -29,7 +29,13 @@ def sizes_by_compute(points: pd.DataFrame) -> list:
     return points.groupby("size")["flops"].max().sort_values(kind="stable").index.tolist()
 
 
-def split(points: pd.DataFrame, held_out_sizes: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def identifies(points: pd.DataFrame, law: Law) -> bool:
+    """Whether a part of the table can be fitted by itself, with a degree of freedom left for the noise."""
+    varied = (points[name].nunique() >= MIN_LEVELS for name in ("params", "tokens") if name in law.columns)
+    return all(varied) and len(points) > len(law.coordinates) and points["cell"].nunique() >= MIN_FIT_CELLS
+
+
+def split(points: pd.DataFrame, held_out_sizes: int, law: Law = HOFFMANN) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Fitted rows and held-out rows: every cell of the `held_out_sizes` sizes with the most compute is held out.
 
     More sizes are held out when those have fewer than MIN_HELD_OUT_CELLS cells or MIN_HELD_OUT_RUNS runs. None when too
@@ -39,7 +45,7 @@ def split(points: pd.DataFrame, held_out_sizes: int) -> tuple[pd.DataFrame, pd.D
     for count in range(held_out_sizes, len(sizes) - MIN_LEVELS + 1):
         held = points["size"].isin(sizes[len(sizes) - count :])
         fitted, target = points[~held].reset_index(drop=True), points[held].reset_index(drop=True)
-        if fitted["cell"].nunique() < MIN_FIT_CELLS:
+        if not identifies(fitted, law):
             break
         if target["cell"].nunique() >= MIN_HELD_OUT_CELLS and len(target) >= MIN_HELD_OUT_RUNS:
             return fitted, target
@@ -65,14 +71,11 @@ def rolling(points: pd.DataFrame, params: FitParams) -> list[Roll]:
     """Hold-outs from every set of smallest sizes that identifies the law, each predicting the next sizes' cells."""
     params = fewer_draws(params)
     sizes = sizes_by_compute(points)
-    least = len(LAWS[params.law].coordinates) + 1
     rolls = []
     ends = np.unique(np.linspace(MIN_LEVELS, len(sizes) - 1, MAX_ROLLS).astype(int)) if len(sizes) > MIN_LEVELS else []
     for num_sizes in ends:
         fit_points = points[points["size"].isin(sizes[:num_sizes])].reset_index(drop=True)
-        if len(fit_points) < least or fit_points["tokens"].nunique() < MIN_LEVELS:
-            continue
-        if fit_points["cell"].nunique() < MIN_FIT_CELLS:
+        if not identifies(fit_points, LAWS[params.law]):
             continue
         next_sizes = sizes[num_sizes : num_sizes + params.held_out_sizes]
         target = points[points["size"].isin(next_sizes)].reset_index(drop=True)
@@ -105,7 +108,7 @@ def held_out(points: pd.DataFrame, params: FitParams, rolls: list[Roll]) -> dict
 
     None where the table has too few sizes, cells or runs to hold any out.
     """
-    parts = split(points, params.held_out_sizes)
+    parts = split(points, params.held_out_sizes, LAWS[params.law])
     if parts is None:
         return None
     params = fewer_draws(params)

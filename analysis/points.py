@@ -58,7 +58,10 @@ def points_of(table: pd.DataFrame, source: Path | str, columns: Mapping[str, str
     done = points[points["status"] == "done"]
     num_dropped = len(points) - len(done)
     if done.empty:
-        raise ValueError(f"points: {source} has {len(points)} rows and none has status done; finish the sweep first")
+        raise ValueError(
+            f"points: {source} has {len(points)} rows and none has status done; finish the sweep first, or drop the "
+            "column status"
+        )
     done = validate_points(done)
     done.attrs["num_dropped"] = num_dropped
     return done

@@ -120,6 +120,23 @@ def test_too_few_sizes_to_hold_any_out(simulate, quick):
     assert "nothing-held-out" in {finding["name"] for finding in law["diagnostics"]}
 
 
+@pytest.mark.parametrize("left", ["single runs", "two token counts"])
+def test_small_sizes_too_few_to_fit_alone_hold_nothing_out_and_still_give_a_law(left, simulate, quick):
+    points = simulate(widths=(24, 32, 40, 48, 80, 96), num_seeds=1)
+    large = points["size"] >= 80
+    diagonal = points["tokens"] == points["size"].map({24: 1_000_000, 32: 2_100_000, 40: 4_200_000, 48: 8_400_000})
+    kept = points[large | (diagonal if left == "single runs" else points["tokens"] < 4_000_000)]
+    law = fit_law(kept, quick)
+    assert law["heldout"] is None
+    assert law["num_points"] == len(kept)
+
+
+def test_a_law_of_one_column_is_held_out_along_it(simulate):
+    points = simulate(tokens=(8_400_000,))
+    law = fit_law(points, FitParams(law="fixed-d", starts=8, bootstrap=100))
+    assert law["heldout"]["rolling"]["num_runs"] > 0
+
+
 def test_held_out_runs_do_not_touch_the_prediction(sweep, quick):
     """Changing what is held out changes errors and never the prediction, its interval or its misfit factor."""
     _, target = split(sweep, 2)

@@ -84,6 +84,7 @@ FORMS = {
     "billions": (lambda t: t.assign(tokens=t["tokens"] / 1e9), "write counts in full (1400000000) or as 1.4B"),
     "one size": (lambda t: t[t["params"] == t["params"].min()], "1 sizes cannot identify a law; train at least 3"),
     "three rows": (lambda t: t.iloc[[0, 7, 14]], "3 runs cannot identify 5 parameters; give at least 6"),
+    "finished": (lambda t: t.assign(status="finished"), "none has status done; finish the sweep first, or drop the"),
     "flat": (lambda t: t.assign(loss=2.0), "do not identify alpha, beta of the law; widen the range of sizes"),
     "header": (lambda t: t.iloc[:0], "runs.csv has no rows; write one row a run"),
 }
