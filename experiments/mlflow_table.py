@@ -29,6 +29,8 @@ def runs_table(experiment: str, columns: Mapping[str, str], tracking_uri: str | 
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         raise ValueError(f"mlflow: {uri} is not there: set MLFLOW_TRACKING_URI to the store that has {experiment!r}")
+    # MLflow's seven take minutes to say that nobody answers.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -78,7 +78,9 @@ def test_unknown_and_unfinished_experiments_are_refused(tracking_uri, newcomer, 
     assert "has no finished run: wait for one, or name another" in newcomer.refusal("fit", "mlflow:Default")
 
 
-@pytest.mark.parametrize("uri", [None, "sqlite:///nowhere.db", "sqlite:///notes.db", "cloud://somewhere"])
+@pytest.mark.parametrize(
+    "uri", [None, "sqlite:///nowhere.db", "sqlite:///notes.db", "cloud://somewhere", "http://localhost:9"]
+)
 def test_stores_that_are_none_are_refused_and_not_made(uri, newcomer, monkeypatch):
     (newcomer.path / "notes.db").write_text("what to buy")
     if uri is not None:
