@@ -7,9 +7,10 @@ sure of itself. Three schemes:
 - `cells`: whole cells drawn with replacement inside each size, so that no size ever vanishes. It asks nothing of the
   noise, but n cells a size understate a variance by (n - 1) / n, so it is used from MIN_CELLS cells a size on.
 - `simulated` otherwise (one or two seeds a size, the common case): new losses around the fitted law with a random
-  effect for the cell and a residual for the branch, both estimated from the residuals (noise.py).
+  effect for the cell and a residual for the branch, of a size that each draw draws first (noise.py).
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 
 from analysis.fit import Estimator, Observations, Solution
 from analysis.laws import Array
-from analysis.noise import Noise
+from analysis.noise import NoiseDraws
 
 MIN_CELLS = 5
 MIN_RUNS = 60  # independent runs: fewer resample too coarsely, with some sizes drawn seldom
@@ -33,18 +34,34 @@ def scheme_for(points: pd.DataFrame) -> Scheme:
 
 
 def draw_laws(
-    points: pd.DataFrame, observations: Observations, solution: Solution, noise: Noise, estimator: Estimator,
-    draws: int, rng: np.random.Generator,
+    points: pd.DataFrame, observations: Observations, solution: Solution, noise: NoiseDraws, estimator: Estimator,
+    rng: np.random.Generator,
 ) -> Array:  # fmt: skip
-    """Coordinates (draws, K) of the law refitted to each draw, started from the point estimate."""
-    law, logs, log_loss_N = solution.fitted.law, observations.logs, observations.log_loss_N
-    theta_PK = np.tile(solution.fitted.theta_K, (draws, 1))
-    scheme = scheme_for(points)
-    if scheme != "simulated":
-        resample = resample_runs if scheme == "runs" else resample_cells
-        return estimator.solve(law, logs, log_loss_N, theta_PK, resample(points, draws, rng))[0]
+    """Coordinates (P, K) of the law refitted to each draw, started from the point estimate."""
+    law, logs = solution.fitted.law, observations.logs
     fitted_N = law.log_loss(solution.fitted.theta_K[None], logs)[0]
-    return estimator.solve(law, logs, fitted_N + simulate_noise(points, noise, draws, rng), theta_PK)[0]
+    drawn = draw_data(points, observations.log_loss_N, fitted_N, noise, rng)
+    theta_PK = np.tile(solution.fitted.theta_K, (len(drawn.log_loss_PN), 1))
+    return estimator.solve(law, logs, drawn.log_loss_PN, theta_PK, drawn.weights_PN)[0]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a law is refitted to, (P, N) each: observed ln L, and how often each point counts."""
+
+    log_loss_PN: Array
+    weights_PN: Array
+
+
+def draw_data(
+    points: pd.DataFrame, log_loss_N: Array, fitted_N: Array, noise: NoiseDraws, rng: np.random.Generator
+) -> Drawn:
+    """A draw for every entry of `noise`, by the scheme that the table allows; `fitted_N` is the law's ln L."""
+    scheme, shape = scheme_for(points), (len(noise.cell_P), len(points))
+    if scheme == "simulated":
+        return Drawn(fitted_N + simulate_noise(points, noise, rng), np.ones(shape))
+    resample = resample_runs if scheme == "runs" else resample_cells
+    return Drawn(np.broadcast_to(log_loss_N, shape), resample(points, len(noise.cell_P), rng))
 
 
 def resample_runs(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
@@ -63,8 +80,9 @@ def resample_cells(points: pd.DataFrame, draws: int, rng: np.random.Generator) -
     return counts[:, cell_of_point]
 
 
-def simulate_noise(points: pd.DataFrame, noise: Noise, draws: int, rng: np.random.Generator) -> Array:
-    """Normal noise on ln(loss), (draws, N): one effect a cell, shared by its branches, and one residual a branch."""
+def simulate_noise(points: pd.DataFrame, noise: NoiseDraws, rng: np.random.Generator) -> Array:
+    """Normal noise on ln(loss), (P, N): one effect a cell, shared by its branches, and one residual a branch."""
     cell_of_point, cells = pd.factorize(points["cell"])
-    effect = noise.cell * rng.standard_normal((draws, len(cells)))
-    return effect[:, cell_of_point] + noise.residual * rng.standard_normal((draws, len(points)))
+    effect_PC = noise.cell_P[:, None] * rng.standard_normal((len(noise.cell_P), len(cells)))
+    residual_PN = noise.residual_P[:, None] * rng.standard_normal((len(noise.cell_P), len(points)))
+    return noise.scale(points["params"], points["tokens"]) * (effect_PC[:, cell_of_point] + residual_PN)

@@ -62,7 +62,8 @@ def choose_runs(
     drawn_PC = law.log_loss(forecaster.theta_draws_PK, {"params": among.log_params_C, "tokens": among.log_tokens_C})
     drawn_PX = np.column_stack([drawn_PC, forecast_draws(forecaster, flops)])
     covariance_XX = np.cov(drawn_PX, rowvar=False)
-    before, noise = covariance_XX[-1, -1], forecaster.run_noise**2
+    noise_PC = forecaster.noise_draws.run(np.exp(among.log_params_C), np.exp(among.log_tokens_C))
+    before, noise_C = covariance_XX[-1, -1], np.median(noise_PC**2, axis=0)
     cheapest = float(among.flops_C.min())
     if budget < num_runs * cheapest:
         raise ValueError(
@@ -74,10 +75,10 @@ def choose_runs(
         # What the runs after this one cost at the least is kept for them.
         affordable_C = among.flops_C <= left - (still - 1) * cheapest
         variance_C, shared_C = np.diag(covariance_XX)[:-1], covariance_XX[:-1, -1]
-        gain_C = np.where(affordable_C, shared_C**2 / (variance_C + noise), -np.inf)
+        gain_C = np.where(affordable_C, shared_C**2 / (variance_C + noise_C), -np.inf)
         best = int(np.argmax(gain_C))
         column_X = covariance_XX[:, best]
-        covariance_XX = covariance_XX - np.outer(column_X, column_X) / (column_X[best] + noise)
+        covariance_XX = covariance_XX - np.outer(column_X, column_X) / (column_X[best] + noise_C[best])
         left -= among.flops_C[best]
         chosen.append(
             {

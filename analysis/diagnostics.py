@@ -15,7 +15,7 @@ from scipy import stats
 from analysis.fit import MIN_LEVELS, Observations
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, Array, Coordinate, Fitted
 from analysis.params import FitParams
-from analysis.predict import Estimate, estimate, widened
+from analysis.predict import Estimate, estimate
 
 Severity = Literal["note", "warning"]
 DROPPED = (1, 5)  # highest losses left out: one stray run, or a handful
@@ -97,17 +97,24 @@ def exclusion_sensitivity(points: pd.DataFrame, fitted: Estimate, params: FitPar
     return None
 
 
-def exponents_loose(fitted: Estimate) -> Finding | None:
-    """An exponent's interval spans more than a factor."""
+def loose(fitted: Estimate) -> list[str]:
+    """Exponents whose interval spans more than a factor of WIDEST_EXPONENT."""
     low_K, high_K = _ends(fitted)
-    loose = [
-        f"{coordinate.name} {low_K[k]:.2g} to {high_K[k]:.2g}"
+    return [
+        coordinate.name
         for k, coordinate in enumerate(fitted.solution.fitted.law.coordinates)
         if _is_exponent(coordinate) and high_K[k] > WIDEST_EXPONENT * low_K[k]
     ]
-    if not loose:
+
+
+def exponents_loose(fitted: Estimate) -> Finding | None:
+    """An exponent's interval spans more than a factor."""
+    law, names = fitted.solution.fitted.law, loose(fitted)
+    if not names:
         return None
-    message = f"the runs leave {', '.join(loose)}: more than a factor of {WIDEST_EXPONENT:g}"
+    low_K, high_K = _ends(fitted)
+    spans = [f"{law.names[k]} {low_K[k]:.2f} to {high_K[k]:.2f}" for k in map(law.names.index, names)]
+    message = f"the runs leave {', '.join(spans)}: more than a factor of {WIDEST_EXPONENT:g}"
     return Finding("exponent-loose", "warning", message, "widen the range of sizes or tokens, or add seeds")
 
 
@@ -194,11 +201,7 @@ def _residuals(points: pd.DataFrame, fitted: Fitted) -> Array:
 
 def _ends(fitted: Estimate) -> tuple[Array, Array]:
     """The 95% interval of every coordinate, (K,) each, as law.json has it."""
-    law, theta_K = fitted.solution.fitted.law, fitted.solution.fitted.theta_K
-    low_K, high_K = (
-        np.clip(end_K, *law.bounds_K2.T) for end_K in widened(theta_K, fitted.theta_draws_PK, fitted.widening)
-    )
-    return low_K, high_K
+    return middle_95(fitted.theta_draws_PK)
 
 
 def _is_exponent(coordinate: Coordinate) -> bool:

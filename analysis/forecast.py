@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize_scalar
-from scipy.stats import t as student
 
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Array, Fitted, Law, optimal_logs
-from analysis.predict import NORMAL_975, widened
+from analysis.noise import Compute, NoiseDraws
+from analysis.predict import widened
 
 SERVING_FLOPS_PER_PARAM_TOKEN = 2.0  # a forward pass
 FAR = 100.0  # times the largest compute of the fit: beyond that nobody has checked a law
@@ -23,8 +23,8 @@ class Forecaster:
 
     fitted: Fitted
     theta_draws_PK: Array
-    run_noise: float  # standard deviation of ln(loss) of one further run
-    widening: float  # Student's t over the normal, times the misfit seen in rolling hold-outs
+    noise_draws: NoiseDraws
+    misfit: float  # seen in rolling hold-outs: what multiplies the intervals of predictions
     seed: int
     ranges: Mapping[str, tuple[float, float]]
 
@@ -51,25 +51,28 @@ class Forecaster:
     def _read(form: Law, law: Mapping[str, Any]) -> "Forecaster":
         noise = law["noise"]
         draws_PK = np.array([[float(value) for value in row.split()] for row in law["draws"]])
-        widening = noise["misfit"] * float(student.ppf(0.975, noise["degrees"])) / NORMAL_975
-        run_noise = float(np.hypot(noise["cell"], noise["residual"]))
         ranges = {name: (float(law["range"][name][0]), float(law["range"][name][1])) for name in RANGES}
         if draws_PK.shape != (len(draws_PK), len(form.coordinates)):
             raise ValueError(f"draws of {len(form.coordinates)} numbers each are missing")
+        noise_P3 = np.array([[float(value) for value in row.split()] for row in noise["draws"]])
+        if noise_P3.shape != (len(draws_PK), 3):
+            raise ValueError("a draw of the noise for every draw of the law is missing")
         with np.errstate(all="ignore"):  # logarithms of what is not above zero are not finite
             fitted, log_ranges = Fitted.of(form, law["params"]), np.log([*ranges.values()])
-        numbers = (fitted.theta_K, draws_PK, [widening, run_noise], log_ranges)
+        numbers = (fitted.theta_K, draws_PK, noise_P3, noise["log_work"], [noise["misfit"]], log_ranges)
         if not all(np.isfinite(part).all() for part in numbers):
             raise ValueError("a number is not finite")
-        return Forecaster(fitted, draws_PK, run_noise, widening, int(law["bootstrap"]["seed"]), ranges)
+        noise_draws = NoiseDraws(noise_P3[:, 0], noise_P3[:, 1], noise_P3[:, 2], Compute(*noise["log_work"]))
+        return Forecaster(fitted, draws_PK, noise_draws, noise["misfit"], int(law["bootstrap"]["seed"]), ranges)
 
     def at(self, params: float, tokens: float) -> dict[str, Any]:
         """The loss of one further run of that size and data: estimate and 95% prediction interval."""
         logs = {"params": np.log([params]), "tokens": np.log([tokens])}
         middle_1 = self.fitted.law.log_loss(self.fitted.theta_K[None], logs)[0]
         drawn_P1 = self.fitted.law.log_loss(self.theta_draws_PK, logs)
-        scatter_P1 = self.run_noise * np.random.default_rng([self.seed, 2]).standard_normal(drawn_P1.shape)
-        low_1, high_1 = widened(middle_1, drawn_P1 + scatter_P1, self.widening)
+        rng = np.random.default_rng([self.seed, 2])
+        scatter_P1 = self.noise_draws.run([params], [tokens]) * rng.standard_normal(drawn_P1.shape)
+        low_1, high_1 = widened(middle_1, drawn_P1 + scatter_P1, self.misfit)
         return {
             "params": float(params),
             "tokens": float(tokens),
@@ -86,7 +89,7 @@ class Forecaster:
         drawn = optimal_logs(law, self.theta_draws_PK, log_flops)
         found = {"flops": float(flops)} | self.at(float(np.exp(log_params[0])), float(np.exp(log_tokens[0])))
         for name, middle, draws in zip(("params", "tokens"), (log_params, log_tokens), drawn, strict=True):
-            ends = widened(middle, draws[:, None], self.widening)
+            ends = widened(middle, draws[:, None], self.misfit)
             found[f"{name}_ci95"] = [float(np.exp(end[0])) for end in ends]
         return found
 

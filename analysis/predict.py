@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from analysis.bootstrap import draw_laws
 from analysis.fit import Estimator, Observations, Solution, fit
 from analysis.laws import LAWS, Array
-from analysis.noise import Noise, noise_of
+from analysis.noise import Noise, NoiseDraws, noise_of
 from analysis.params import FitParams
 
 NORMAL_975 = 1.959963984540054
@@ -18,16 +17,12 @@ QUANTILES = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A law, the noise around it, and the laws other seeds might have given (coordinates, one row a draw)."""
+    """A law, the noise around it, and what other seeds might have made of both, an entry a draw."""
 
     solution: Solution
     noise: Noise
+    noise_draws: NoiseDraws
     theta_draws_PK: Array
-
-    @property
-    def widening(self) -> float:
-        """What the noise's own uncertainty does to an interval: Student's t over the normal at 97.5%."""
-        return float(student.ppf(0.975, self.noise.degrees) / NORMAL_975)
 
 
 @dataclass(frozen=True)
@@ -46,30 +41,40 @@ def estimate(points: pd.DataFrame, params: FitParams) -> Estimate:
     solution = fit(observations, law, estimator, params.starts, params.seed)
     expansion = law.expand(solution.fitted.theta_K[None], observations.logs)
     residual_N = observations.log_loss_N - expansion.log_loss_PN[0]
-    noise = noise_of(points["cell"], residual_N, expansion.jacobian_PNK[0])
+    noise = noise_of(points, residual_N, expansion.jacobian_PNK[0])
     rng = np.random.default_rng(params.seed)
-    draws = draw_laws(points, observations, solution, noise, estimator, params.bootstrap, rng)
-    return Estimate(solution, noise, draws)
+    noise_draws = noise.draw(params.bootstrap, rng)
+    draws = draw_laws(points, observations, solution, noise_draws, estimator, rng)
+    return Estimate(solution, noise, noise_draws, draws)
+
+
+def middle_95(draws_PX: Array) -> tuple[Array, Array]:
+    """Ends of the middle 95% of the draws.
+
+    One more of P + 1 exchangeable numbers falls below the k-th of the others with probability k / (P + 1).
+    """
+    low, high = np.percentile(draws_PX, QUANTILES, axis=0, method="weibull")
+    return low, high
 
 
 def widened(middle: Array, draws_PX: Array, widen: float) -> tuple[Array, Array]:
     """Ends of the middle 95% of the draws, moved away from the point estimate by the factor `widen`."""
-    low, high = np.percentile(draws_PX, QUANTILES, axis=0)
+    low, high = middle_95(draws_PX)
     return middle - widen * np.maximum(middle - low, 0.0), middle + widen * np.maximum(high - middle, 0.0)
 
 
 def prediction_intervals(fitted: Estimate, targets: pd.DataFrame, misfit: float = 1.0, seed: int = 0) -> Intervals:
     """What one further run at each row's columns should measure.
 
-    Four sources widen an interval: the parameters (refitted draws), the seed (a cell effect), the branch (a residual),
-    and what no bootstrap sees: that the noise was itself estimated from few cells (Student's t instead of the normal)
-    and that the form may bend beyond the fitted sizes (`misfit`, measured by rolling hold-outs; see heldout.py).
+    Four sources widen an interval: the parameters (refitted draws), the seed and the branch (a run's noise, as large as
+    the draw has it), how little is known of that noise (it differs from draw to draw), and what no bootstrap sees: that
+    the form may bend beyond the fitted sizes (`misfit`, measured by rolling hold-outs; see heldout.py).
     """
     law = fitted.solution.fitted.law
     logs = {name: np.log(targets[name].to_numpy(dtype=float)) for name in law.columns}
     predicted_N = law.log_loss(fitted.solution.fitted.theta_K[None], logs)[0]
-    drawn_PN = law.log_loss(fitted.theta_draws_PK, logs)
     rng = np.random.default_rng([seed, 1])  # not the stream that drew the laws
-    drawn_PN = drawn_PN + fitted.noise.run * rng.standard_normal(drawn_PN.shape)
-    low_N, high_N = widened(predicted_N, drawn_PN, misfit * fitted.widening)
+    run_PN = fitted.noise_draws.run(targets["params"], targets["tokens"])
+    drawn_PN = law.log_loss(fitted.theta_draws_PK, logs) + run_PN * rng.standard_normal(run_PN.shape)
+    low_N, high_N = widened(predicted_N, drawn_PN, misfit)
     return Intervals(np.exp(predicted_N), np.exp(low_N), np.exp(high_N))

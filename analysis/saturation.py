@@ -15,13 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from scipy.optimize import root_scalar
-from scipy.stats import t as student
 
 from analysis.bootstrap import simulate_noise
 from analysis.fit import Estimator, Observations, fit
 from analysis.laws import LAWS, Array, Fitted, Law
 from analysis.noise import Noise, noise_of
-from analysis.predict import NORMAL_975
 
 FORMS = ("power", "fixed-n", "stops")
 DECISIVE = 0.95
@@ -60,7 +58,7 @@ def saturation_of(points: pd.DataFrame, draws: int, starts: int, seed: int) -> d
     for eps in EPSILONS:
         tokens = saturation_tokens(chosen, eps, longest)
         drawn = np.array([np.inf if t is None else t for t in (saturation_tokens(f, eps, longest) for f in again)])
-        low, high = widened_quantiles(tokens, drawn, noise)
+        low, high = np.quantile(drawn, (0.025, 0.975), method="closest_observation")
         entries.append(
             {
                 "eps": eps,
@@ -119,7 +117,7 @@ def redraw(points: pd.DataFrame, forms: Forms, noise: Noise, draws: int, rng: np
     """What other seeds might have given: new losses around the best form, all forms refitted and weighed."""
     chosen = forms.fitted[forms.best]
     logs = Observations.of(points, chosen.law).logs
-    noise_PN = simulate_noise(points, noise, draws, rng)
+    noise_PN = simulate_noise(points, noise.draw(draws, rng), rng)
     log_loss_PN = chosen.law.log_loss(chosen.theta_K[None], logs)[0] + noise_PN
     refitted: dict[str, Array] = {}
     for name, fitted in forms.fitted.items():
@@ -131,15 +129,6 @@ def redraw(points: pd.DataFrame, forms: Forms, noise: Noise, draws: int, rng: np
         candidates = {name: Fitted(LAWS[name], theta_PK[draw]) for name, theta_PK in refitted.items()}
         found.append(Forms(candidates, akaike_weights(table, candidates, noise)))
     return found
-
-
-def widened_quantiles(tokens: float | None, drawn_P: Array, noise: Noise) -> tuple[float, float]:
-    """The middle 95% of the draws, moved away from the estimate in ln D by Student's t over the normal."""
-    low, high = np.quantile(drawn_P, (0.025, 0.975), method="closest_observation")
-    if tokens is None:
-        return float(low), float(high)
-    widen = float(student.ppf(0.975, noise.degrees)) / NORMAL_975
-    return tokens * min(1.0, low / tokens) ** widen, tokens * max(1.0, high / tokens) ** widen
 
 
 def verdict(forms: Forms, redrawn: list[Forms], shortest: float, longest: float) -> Verdict:
@@ -167,7 +156,7 @@ def elasticity(fitted: Fitted, tokens: float) -> float:
 
 
 def saturation_tokens(fitted: Fitted, eps: float, longest: float) -> float | None:
-    """The tokens from which the elasticity stays below eps; None where that is FURTHEST times the longest run or more."""
+    """The tokens from which the elasticity stays below eps; None where they are FURTHEST times the longest run."""
     low, high = 1.0, FURTHEST * longest
     if elasticity(fitted, high) >= eps:
         return None
@@ -182,7 +171,7 @@ def saturation_tokens(fitted: Fitted, eps: float, longest: float) -> float | Non
 def _noise(points: pd.DataFrame, fitted: Fitted) -> Noise:
     law: Law = fitted.law
     expansion = law.expand(fitted.theta_K[None], Observations.of(points, law).logs)
-    return noise_of(points["cell"], _residual(points, fitted), expansion.jacobian_PNK[0])
+    return noise_of(points, _residual(points, fitted), expansion.jacobian_PNK[0])
 
 
 def _residual(points: pd.DataFrame, fitted: Fitted) -> Array:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from analysis.bootstrap import scheme_for
 from analysis.diagnostics import diagnose
 from analysis.fit import Estimator, Observations, Solution, fit
 from analysis.heldout import held_out, misfit_factor, rolling
-from analysis.laws import LAWS, Law, size_exponent
+from analysis.laws import LAWS, Array, Law, size_exponent
 from analysis.params import FitParams
 from analysis.points import validate_points
-from analysis.predict import Estimate, estimate, widened
+from analysis.predict import Estimate, estimate, middle_95
 from analysis.selection import APPROACHES, rank
 
 SCHEMA_VERSION = 2
@@ -60,8 +61,12 @@ def fit_law(points: pd.DataFrame, params: FitParams, inputs: Mapping[str, str] |
         "noise": {
             "cell": fitted.noise.cell,
             "residual": fitted.noise.residual,
+            "slope": fitted.noise.slope,
             "degrees": fitted.noise.degrees,
             "misfit": misfit,
+            "log_work": list(astuple(fitted.noise.compute)),
+            # An entry a draw, as with the laws: between cells, within, slope.
+            "draws": [" ".join(f"{value:.4g}" for value in row) for row in drawn_noise(fitted)],
         },
         "heldout": held,
         "alternatives": alternatives(points, params),
@@ -118,15 +123,18 @@ def exponents(fitted: Estimate) -> dict[str, Any]:
     if not shares_budget(law):
         return {}
     a = size_exponent(law, theta_K[None])
-    low, high = (
-        float(end[0]) for end in widened(a, size_exponent(law, fitted.theta_draws_PK)[:, None], fitted.widening)
-    )
+    low, high = (float(end) for end in middle_95(size_exponent(law, fitted.theta_draws_PK)))
     return {"a": float(a[0]), "b": float(1 - a[0]), "a_ci95": [low, high], "b_ci95": [1 - high, 1 - low]}
 
 
 def intervals_of_parameters(fitted: Estimate) -> dict[str, list[float]]:
-    """The 95% interval of every parameter, widened in the solver's coordinates, where A, B and E are logarithms."""
+    """The 95% interval of every parameter."""
     law = fitted.solution.fitted.law
-    ends = np.array(widened(fitted.solution.fitted.theta_K, fitted.theta_draws_PK, fitted.widening))
-    low_K, high_K = law.values(np.clip(ends, *law.bounds_K2.T))
+    low_K, high_K = law.values(np.array(middle_95(fitted.theta_draws_PK)))
     return {name: [float(low), float(high)] for name, low, high in zip(law.names, low_K, high_K, strict=True)}
+
+
+def drawn_noise(fitted: Estimate) -> Array:
+    """Standard deviations between cells and within, and their slope with compute, (draws, 3)."""
+    drawn = fitted.noise_draws
+    return np.column_stack([drawn.cell_P, drawn.residual_P, drawn.slope_P])

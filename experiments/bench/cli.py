@@ -51,3 +51,23 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
             console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
     if result["status"] != "ok":
         raise SystemExit(1)  # the grid does not hold the best rate of every width
+
+
+@app.command("coverage")
+def bench_coverage(json_out: Json = None, dry_run: DryRun = False) -> None:
+    """How often the engine's 95% intervals hold the truth, on simulated sweeps."""
+    from rich.console import Console
+
+    from experiments.bench.coverage import CoverageBench, describe, run, show
+
+    bench, console = CoverageBench(), Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    if json_out is not None:
+        write_result(result, json_out)
+    if str(json_out) != "-":
+        show(result, console)
+    if result["status"] != "ok":
+        raise SystemExit(1)

@@ -133,7 +133,7 @@ def scaled_to(among: Candidates, places: np.ndarray, budget: float) -> pd.DataFr
 def forecaster_of(points: pd.DataFrame, fitted: Estimate) -> Forecaster:
     """What `fit` and `forecast` would say of the table, without its hold-outs."""
     ranges = {name: (float(points[name].min()), float(points[name].max())) for name in ("params", "tokens", "flops")}
-    return Forecaster(fitted.solution.fitted, fitted.theta_draws_PK, fitted.noise.run, fitted.widening, 0, ranges)
+    return Forecaster(fitted.solution.fitted, fitted.theta_draws_PK, fitted.noise_draws, 1.0, 0, ranges)
 
 
 def interval_width(forecaster: Forecaster, flops: float) -> float:

@@ -6,7 +6,9 @@ import pytest
 from analysis.design import Candidates, candidates, choose_runs, forecast_draws
 from analysis.forecast import Forecaster
 from analysis.laws import HOFFMANN
+from analysis.noise import Compute, NoiseDraws
 
+NOISE = 0.004
 RANGES = {"params": (2e4, 4e5), "tokens": (1e6, 8e6), "flops": (1e11, 2e13)}
 
 
@@ -15,7 +17,12 @@ def forecaster(truth) -> Forecaster:
     """A law whose draws are normal around it, so that conditional variances are exact."""
     rng = np.random.default_rng(0)
     spread = rng.standard_normal((5, 5)) * [0.3, 0.3, 0.05, 0.02, 0.02]
-    return Forecaster(truth, truth.theta_K + rng.standard_normal((4000, 5)) @ spread, 0.004, 1.0, 0, RANGES)
+    return Forecaster(truth, truth.theta_K + rng.standard_normal((4000, 5)) @ spread, known_noise(4000), 1.0, 0, RANGES)
+
+
+def known_noise(draws: int) -> NoiseDraws:
+    """A run's standard deviation is NOISE, everywhere and in every draw."""
+    return NoiseDraws(np.full(draws, NOISE), np.zeros(draws), np.zeros(draws), Compute(24.0, 26.0, 28.0))
 
 
 def test_the_best_run_spends_its_budget_at_the_laws_optimum(forecaster, truth):
@@ -30,10 +37,10 @@ def test_the_best_run_spends_its_budget_at_the_laws_optimum(forecaster, truth):
 
 
 def test_interval_without_doubt_about_the_law_is_the_noise_of_a_run(truth):
-    certain = Forecaster(truth, np.tile(truth.theta_K, (20000, 1)), 0.004, 1.5, 0, RANGES)
+    certain = Forecaster(truth, np.tile(truth.theta_K, (20000, 1)), known_noise(20000), 1.5, 0, RANGES)
     found = certain.at(1e5, 3e6)
     half = (np.log(found["pi95"][1]) - np.log(found["pi95"][0])) / 2
-    assert half == pytest.approx(1.5 * 1.96 * 0.004, rel=0.03)
+    assert half == pytest.approx(1.5 * 1.96 * NOISE, rel=0.03)
 
 
 def test_serving_makes_the_model_smaller_and_longer_trained(forecaster, truth):
@@ -65,7 +72,7 @@ def test_the_first_run_leaves_the_least_conditional_variance(forecaster):
         logs = {"params": np.array([log_params]), "tokens": np.array([log_tokens])}
         measured = HOFFMANN.log_loss(forecaster.theta_draws_PK, logs)[:, 0]
         joint = np.cov(np.stack([target, measured]))
-        left.append(joint[0, 0] - joint[0, 1] ** 2 / (joint[1, 1] + forecaster.run_noise**2))
+        left.append(joint[0, 0] - joint[0, 1] ** 2 / (joint[1, 1] + NOISE**2))
     (run,) = choose_runs(forecaster, flops, 1e30, 1)
     best = int(np.argmin(left))
     assert run["params"] == pytest.approx(np.exp(among.log_params_C[best]))
@@ -82,7 +89,7 @@ def test_measuring_the_same_again_and_again_ends_at_the_law(forecaster, truth):
     spread = [run["remaining_sd"] for run in runs]
     assert spread == sorted(spread, reverse=True)
     before = float(forecast_draws(forecaster, flops).var(ddof=1))
-    expected = 1 / (1 / before + 40 / forecaster.run_noise**2)  # a normal mean measured forty times
+    expected = 1 / (1 / before + 40 / NOISE**2)  # a normal mean measured forty times
     assert spread[-1] == pytest.approx(np.sqrt(expected / before), rel=1e-6)
 
 
@@ -101,8 +108,7 @@ def test_a_law_file_is_read_back_whole(sweep_law, truth):
     assert forecaster.fitted.params == pytest.approx(sweep_law["params"])
     assert forecaster.theta_draws_PK.shape == (sweep_law["bootstrap"]["draws"], 5)
     low, high = np.exp(np.percentile(forecaster.theta_draws_PK[:, 2], (2.5, 97.5)))
-    # The law file's own interval is widened by what the noise's uncertainty adds.
-    assert sweep_law["ci95"]["E"][0] <= low * (1 + 1e-6) < high <= sweep_law["ci95"]["E"][1] * (1 + 1e-6)
+    assert sweep_law["ci95"]["E"] == pytest.approx([low, high], rel=0.01)
     for broken, message in (({"law": "hoffmann"}, "no params, draws"), ({**sweep_law, "law": "x"}, "the law 'x'")):
         with pytest.raises(ValueError, match=message):
             Forecaster.of(broken)

@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from analysis.bootstrap import MIN_CELLS, resample_cells, scheme_for, simulate_noise
 from analysis.fit import Estimator, Observations, fit
 from analysis.heldout import misfit_factor, rolling, sizes_by_compute, split
 from analysis.laws import HOFFMANN
-from analysis.noise import Noise, noise_of
+from analysis.noise import Compute, NoiseDraws, noise_of
 from analysis.params import FitParams
 from analysis.points import complete, read_points, validate_points
 from analysis.predict import estimate, prediction_intervals
@@ -27,7 +28,9 @@ def test_resampling_keeps_cells_whole_and_sizes_present(simulate):
 
 
 def test_simulated_noise_has_the_components_asked_for(sweep):
-    noise = simulate_noise(sweep, Noise(cell=0.01, residual=0.003, degrees=5), 20000, np.random.default_rng(0))
+    same = np.ones(20000)
+    drawn = NoiseDraws(0.01 * same, 0.003 * same, 0.0 * same, Compute.of(sweep))
+    noise = simulate_noise(sweep, drawn, np.random.default_rng(0))
     first, second = sweep.index[sweep["cell"] == "w024-s0"][:2]
     assert np.var(noise[:, first]) == pytest.approx(0.01**2 + 0.003**2, rel=0.05)
     assert np.cov(noise[:, first], noise[:, second])[0, 1] == pytest.approx(0.01**2, rel=0.05)
@@ -43,7 +46,7 @@ def test_noise_components_are_recovered(num_seeds, simulate):
         solution = fit(observations, HOFFMANN, Estimator("least-squares"), 4, 0)
         expansion = HOFFMANN.expand(solution.fitted.theta_K[None], observations.logs)
         residual = observations.log_loss_N - expansion.log_loss_PN[0]
-        found.append(noise_of(points["cell"], residual, expansion.jacobian_PNK[0]))
+        found.append(noise_of(points, residual, expansion.jacobian_PNK[0]))
     assert np.mean([noise.cell**2 for noise in found]) == pytest.approx(0.01**2, rel=0.2)
     assert np.mean([noise.residual**2 for noise in found]) == pytest.approx(0.003**2, rel=0.1)
 
@@ -51,9 +54,33 @@ def test_noise_components_are_recovered(num_seeds, simulate):
 def test_degrees_of_freedom_of_independent_runs():
     rng = np.random.default_rng(0)
     jacobian, residual = rng.standard_normal((30, 5)), rng.standard_normal(30)
-    noise = noise_of(pd.Series([f"run-{row}" for row in range(30)]), residual, jacobian)
-    assert (noise.residual, noise.degrees) == (0.0, 25.0)
+    residual -= jacobian @ np.linalg.lstsq(jacobian, residual)[0]
+    alike = pd.DataFrame({"cell": [f"run-{row}" for row in range(30)], "params": 1e6, "tokens": 1e9})
+    noise = noise_of(alike, residual, jacobian)
+    assert (noise.residual, noise.slope, noise.degrees) == (0.0, 0.0, 25)
     assert noise.cell == pytest.approx(np.sqrt((residual**2).sum() / 25))
+    # With one variance to know, what it may be makes Student's t of a normal number.
+    t_draws = noise.draw(100_000, rng).cell_P * rng.standard_normal(100_000) / noise.cell
+    assert np.quantile(t_draws, 0.975) == pytest.approx(student.ppf(0.975, 25), rel=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.0, -0.3])
+def test_noise_that_falls_with_compute_is_seen(slope, simulate, truth):
+    """On average over sweeps, and with the draws around the truth; the prior holds the estimate back a little."""
+    points = simulate(cell_noise=0, branch_noise=0)
+    cell_of_point, cells = pd.factorize(points["cell"])
+    place = Compute.of(points).place(points["params"], points["tokens"])
+    jacobian = HOFFMANN.expand(truth.theta_K[None], Observations.of(points).logs).jacobian_PNK[0]
+    rng, found, covered = np.random.default_rng(0), [], []
+    for _ in range(60):
+        effect = 0.01 * rng.standard_normal(len(cells))[cell_of_point]
+        residual = np.exp(slope * place) * (effect + 0.003 * rng.standard_normal(len(points)))
+        noise = noise_of(points, residual, jacobian)
+        found.append(noise.slope)
+        low, high = np.quantile(noise.draw(500, rng).slope_P, [0.025, 0.975])
+        covered.append(low <= slope <= high)
+    assert np.mean(found) == pytest.approx(slope, abs=0.05)
+    assert np.mean(covered) > 0.9
 
 
 def test_independent_runs_pay_for_all_five_parameters(truth, quick):
