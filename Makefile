@@ -12,9 +12,9 @@ export DO_NOT_TRACK := 1
 # DVC finds the stages' `python` and `scalelab` on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Published tables that some tests compare with, where they lie beside the checkout.
+# Published tables that tests and `bench fit` compare with, where they lie beside the checkout.
 ifneq ($(wildcard ../shared/data),)
-test: export SCALELAB_REFERENCE_DATA ?= $(abspath ../shared/data)
+test proof: export SCALELAB_REFERENCE_DATA ?= $(abspath ../shared/data)
 endif
 test proof: export HF_HUB_OFFLINE := 1
 test proof: export HF_DATASETS_OFFLINE := 1
@@ -37,6 +37,8 @@ test: $(INSTALLED) ## the test-suite
 proof: $(INSTALLED) ## minutes: the benchmarks whose tables are committed
 	scalelab bench train --json experiments/archive/bench/train.json
 	scalelab bench rates --json experiments/archive/bench/rates.json
+	$(if $(SCALELAB_REFERENCE_DATA),scalelab bench fit $(SCALELAB_REFERENCE_DATA)/chinchilla_epoch.csv --drop-highest 5 --json experiments/archive/bench/fit.json,@echo 'bench fit: set SCALELAB_REFERENCE_DATA to the folder with chinchilla_epoch.csv')
+	scalelab bench coverage --json experiments/archive/bench/coverage.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks
 	jupyter lab analysis/notebooks

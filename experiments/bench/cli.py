@@ -1,5 +1,8 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from experiments.options import DryRun, Json, write_result
@@ -53,6 +56,32 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
         raise SystemExit(1)  # the grid does not hold the best rate of every width
 
 
+@app.command("fit")
+def bench_fit(
+    points: Annotated[Path | None, typer.Argument(help="CSV with params, tokens, loss; our own runs without.")] = None,
+    drop_highest: Annotated[int, typer.Option(help="Leave out that many of the highest losses.")] = 0,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Our fit of a scaling law against PyPI's chinchilla: CPU-seconds and objective."""
+    from rich.console import Console
+
+    from experiments.bench.fit import FitBench, describe, run, show
+    from experiments.law import POINTS
+
+    bench, source, console = FitBench(), points or POINTS, Console()
+    if dry_run:
+        console.print(describe(bench, source))
+        return
+    result = run(bench, source, drop_highest, Console(stderr=True))
+    if str(json_out) != "-":
+        show(result, console)
+    if json_out is not None:
+        write_result(result, json_out)
+    if result["status"] != "ok":
+        raise SystemExit(1)  # slower than promised, or a worse minimum
+
+
 @app.command("coverage")
 def bench_coverage(json_out: Json = None, dry_run: DryRun = False) -> None:
     """How often the engine's 95% intervals hold the truth, on simulated sweeps."""
@@ -65,9 +94,9 @@ def bench_coverage(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench))
         return
     result = run(bench, Console(stderr=True))
-    if json_out is not None:
-        write_result(result, json_out)
     if str(json_out) != "-":
         show(result, console)
+    if json_out is not None:
+        write_result(result, json_out)
     if result["status"] != "ok":
-        raise SystemExit(1)
+        raise SystemExit(1)  # an interval holds the truth too seldom or too often

@@ -75,7 +75,7 @@ def designs() -> tuple[Design, ...]:
 
 def independent_runs(count: int = 240) -> Design:
     """Independent runs over the ranges of the Chinchilla points: sizes and budgets even in their logarithms."""
-    unit_PS = qmc.Halton(2, scramble=False).random(4 * count)
+    unit_PS = qmc.Halton(2, scramble=False).random(4 * count + 1)[1:]  # the first lies in the corner
     params, flops = np.exp(np.log([5e7, 6e18]) + unit_PS * np.log([1.6e10 / 5e7, 3e21 / 6e18])).T
     tokens = flops / (FLOPS_PER_PARAM_TOKEN * params)
     kept = np.flatnonzero((tokens >= 2e8) & (tokens <= 3e11))[:count]
