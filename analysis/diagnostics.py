@@ -15,7 +15,7 @@ from scipy import stats
 from analysis.fit import MIN_LEVELS, Observations
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, Array, Coordinate, Fitted
 from analysis.params import FitParams
-from analysis.predict import Estimate, estimate
+from analysis.predict import Estimate, estimate, middle_95
 
 Severity = Literal["note", "warning"]
 DROPPED = (1, 5)  # highest losses left out: one stray run, or a handful

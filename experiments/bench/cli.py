@@ -100,3 +100,21 @@ def bench_coverage(json_out: Json = None, dry_run: DryRun = False) -> None:
         write_result(result, json_out)
     if result["status"] != "ok":
         raise SystemExit(1)  # an interval holds the truth too seldom or too often
+
+
+@app.command("design")
+def bench_design(json_out: Json = None, dry_run: DryRun = False) -> None:
+    """Whether the runs that `design` chooses narrow a forecast more than others at equal cost, on simulated sweeps."""
+    from rich.console import Console
+
+    from experiments.bench.design import DesignBench, describe, run, show
+
+    bench, console = DesignBench(), Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    if str(json_out) != "-":
+        show(result, console)
+    if json_out is not None:
+        write_result(result, json_out)
