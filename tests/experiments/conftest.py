@@ -204,7 +204,7 @@ def law_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     newcomers_table().to_csv(directory / "runs.csv", index=False)
     done = shell(directory, "fit", "runs.csv", "--bootstrap", "100", "--json", "law.json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("L = E + A/N^alpha + B/D^beta over 24 runs of 6 sizes\n")
+    assert done.stdout.startswith("L = E + A/N^alpha + B/D^beta over 24 runs of 6 sizes (huber)\n")
     assert {path.name for path in directory.iterdir()} == {"runs.csv", "law.json"}
     return directory / "law.json"
 
