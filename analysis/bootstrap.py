@@ -5,7 +5,7 @@ sure of itself. Three schemes:
 
 - `runs`: rows drawn with replacement, where every row is its own cell and there are many of them.
 - `cells`: whole cells drawn with replacement inside each size, so that no size ever vanishes. It asks nothing of the
-  noise, but n cells a size understate a variance by (n - 1) / n, so it is used from MIN_CELLS cells a size on.
+  noise, but a few cells show little of its range, so it is used from MIN_CELLS cells a size on.
 - `simulated` otherwise (one or two seeds a size, the common case): new losses around the fitted law with a random
   effect for the cell and a residual for the branch, of a size that each draw draws first (noise.py).
 """
@@ -76,7 +76,10 @@ def resample_cells(points: pd.DataFrame, draws: int, rng: np.random.Generator) -
     counts = np.zeros((draws, len(cells)))
     for size in np.unique(size_of_cell):
         members = np.flatnonzero(size_of_cell == size)
-        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+        num = len(members)
+        # One fewer than there are, each counting for more: n of n would understate a variance by (n - 1) / n (Rao, Wu
+        # and Yue 1992).
+        counts[:, members] = num / (num - 1) * rng.multinomial(num - 1, np.full(num, 1 / num), size=draws)
     return counts[:, cell_of_point]
 
 

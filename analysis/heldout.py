@@ -15,8 +15,9 @@ import pandas as pd
 from analysis.fit import MIN_LEVELS
 from analysis.laws import HOFFMANN, LAWS, Law
 from analysis.params import FitParams
-from analysis.predict import NORMAL_975, Estimate, estimate, prediction_intervals
+from analysis.predict import Estimate, estimate, prediction_intervals
 
+NORMAL_975 = 1.959963984540054
 MIN_HELD_OUT_CELLS = 3
 MIN_HELD_OUT_RUNS = 6
 MAX_DRAWS = 1000

@@ -11,7 +11,6 @@ from analysis.laws import LAWS, Array
 from analysis.noise import Noise, NoiseDraws, noise_of
 from analysis.params import FitParams
 
-NORMAL_975 = 1.959963984540054
 QUANTILES = (2.5, 97.5)
 
 

@@ -71,6 +71,7 @@ def table_of(bench: FitBench, points: "pd.DataFrame", rounds: list[dict[str, dic
     import numpy as np
 
     from experiments.bench.pairs import Launch, paired_ratio
+    from experiments.bench.train import processor_name
 
     seconds = {name: [one[name]["cpu_seconds"] for one in rounds] for name in (OURS, THEIRS)}
     launches = [Launch(1, {name: [one[name]["cpu_seconds"]] for name in (OURS, THEIRS)}, {}) for one in rounds]
@@ -95,7 +96,7 @@ def table_of(bench: FitBench, points: "pd.DataFrame", rounds: list[dict[str, dic
         "ci95": interval,
         "least_ratio": LEAST_RATIO,
         "status": "ok" if enough else "missed",
-        "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "machine": {"processor": processor_name(), "python": platform.python_version()},
         "versions": {"numpy": version("numpy"), "scipy": version("scipy"), PEER: PEER_VERSION},
         "revision": git_revision(),
     }

@@ -97,6 +97,9 @@ def judge(fitted: Estimate, design: Design, further: float) -> Outcome:
 
 
 def forecaster(fitted: Estimate, design: Design) -> Forecaster:
-    """What Forecaster.of makes of the law file of this estimate."""
+    """What Forecaster.of makes of the law file of this estimate, but for the factor of rolling hold-outs.
+
+    That factor, at least 1, guards against a form that is wrong beyond the runs; here the form is right.
+    """
     ranges = {name: (float(design.points[name].min()), float(design.points[name].max())) for name in RANGES}
     return Forecaster(fitted.solution.fitted, fitted.theta_draws_PK, fitted.noise_draws, 1.0, 0, ranges)
