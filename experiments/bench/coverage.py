@@ -20,14 +20,14 @@ TARGET = (0.92, 0.98)
 
 @dataclass(frozen=True)
 class CoverageBench:
-    """What is simulated; under twenty CPU-minutes. `levels` are standard deviations of ln(loss): cell, branch.
+    """What is simulated; about twenty CPU-minutes. `levels` are standard deviations of ln(loss): cell, branch.
 
     Independent runs have the first of the two. At every level the noise is once the same throughout and once falls with
     compute.
     """
 
     sweeps: int = 1000
-    draws: int = 300
+    draws: int = 200
     levels: tuple[tuple[float, float], ...] = ((0.004, 0.002), (0.01, 0.005))
     workers: int = 2
     seed: int = 0

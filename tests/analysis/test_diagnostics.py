@@ -52,7 +52,10 @@ def test_warnings_come_first(simulate):
 
 @pytest.mark.parametrize("table", ["two seeds", "one seed", "independent runs"])
 def test_false_alarms_are_seldom(table, simulate, truth):
-    """Over clean tables no warning comes more often than once in twenty; the last two are facts of the design."""
+    """Over clean tables nothing is said to be wrong more often than once in twenty.
+
+    What the table is too small to tell, the design decides: those findings are no alarms.
+    """
     counted, few_starts = Counter(), FitParams(starts=3, bootstrap=100)
     for seed in range(40):
         if table == "independent runs":
@@ -61,7 +64,8 @@ def test_false_alarms_are_seldom(table, simulate, truth):
             points = simulate(num_seeds=2 if table == "two seeds" else 1, seed=seed)
         counted.update(findings(points, few_starts).keys())
     assert counted["single-seed"] == (0 if table == "two seeds" else 40)
-    alarms = {name: count for name, count in counted.items() if name not in ("single-seed", "optimum-at-edge")}
+    too_small = ("single-seed", "optimum-at-edge", "exponent-loose", "floor-unidentified")
+    alarms = {name: count for name, count in counted.items() if name not in too_small}
     assert max(alarms.values(), default=0) <= 2, counted
 
 
