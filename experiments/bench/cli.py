@@ -83,13 +83,17 @@ def bench_fit(
 
 
 @app.command("coverage")
-def bench_coverage(json_out: Json = None, dry_run: DryRun = False) -> None:
+def bench_coverage(
+    sweeps: Annotated[int, typer.Option(min=1, help="Simulated sweeps in every setting.")] = 1000,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
     """How often the engine's 95% intervals hold the truth, on simulated sweeps."""
     from rich.console import Console
 
     from experiments.bench.coverage import CoverageBench, describe, run, show
 
-    bench, console = CoverageBench(), Console()
+    bench, console = CoverageBench(sweeps=sweeps), Console()
     if dry_run:
         console.print(describe(bench))
         return
