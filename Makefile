@@ -38,8 +38,8 @@ proof: $(INSTALLED) ## minutes: the benchmarks whose tables are committed
 	scalelab bench train --json experiments/archive/bench/train.json
 	scalelab bench rates --json experiments/archive/bench/rates.json
 	$(if $(SCALELAB_REFERENCE_DATA),scalelab bench fit $(SCALELAB_REFERENCE_DATA)/chinchilla_epoch.csv --drop-highest 5 --json experiments/archive/bench/fit.json,@echo 'bench fit: set SCALELAB_REFERENCE_DATA to the folder with chinchilla_epoch.csv')
-	scalelab bench coverage --json experiments/archive/bench/coverage.json
 	scalelab bench design --json experiments/archive/bench/design.json
+	scalelab bench coverage --json experiments/archive/bench/coverage.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks
 	jupyter lab analysis/notebooks

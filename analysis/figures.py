@@ -46,8 +46,8 @@ def loss_against_tokens(points: pd.DataFrame, law: dict) -> go.Figure:
         curve = {"x": reach, "y": fitted.loss(num_params, reach), "mode": "lines", "line": {"color": color, "width": 2}}
         figure.add_scatter(**curve, name=f"law {size}", legendgroup=str(size), showlegend=False, hoverinfo="skip")
         figure.add_scatter(**_runs(rows, rows["tokens"], rows["loss"], color), error_y=_loss_bars(rows, color))
-    figure.update_layout(xaxis={**COUNT_AXIS, "title": {"text": "training tokens"}}, yaxis=_loss_axis(points))
-    return _styled(figure)
+    figure.update_layout(xaxis={**COUNT_AXIS, "title": {"text": "training tokens"}}, yaxis=loss_axis(points))
+    return styled(figure)
 
 
 def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -76,7 +76,7 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
             "aspectmode": "cube",
         }
     )
-    return _styled(figure).update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
+    return styled(figure).update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 
 
 def isoflop(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -111,8 +111,8 @@ def isoflop(points: pd.DataFrame, law: dict) -> go.Figure:
         hovertemplate="best size %{x:.3s}<br>loss %{y:.4f}<extra></extra>",
     )  # fmt: skip
     x_axis = {**COUNT_AXIS, "title": {"text": "parameters"}, "range": np.log10(reach[[0, -1]]).tolist()}
-    figure.update_layout(xaxis=x_axis, yaxis=_loss_axis(points))
-    return _styled(figure, legend_title="FLOPs ")
+    figure.update_layout(xaxis=x_axis, yaxis=loss_axis(points))
+    return styled(figure, legend_title="FLOPs ")
 
 
 def residuals(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -127,7 +127,7 @@ def residuals(points: pd.DataFrame, law: dict) -> go.Figure:
         rows = points[points["size"] == size]
         figure.add_scatter(**_runs(rows, work[rows.index], percent[rows.index], color, "%{y:+.2f}%"))
     figure.update_layout(xaxis=FLOPS_AXIS, yaxis={"title": {"text": "measured over law, %"}, "ticksuffix": "%"})
-    return _styled(figure)
+    return styled(figure)
 
 
 def predicted_against_measured(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -153,7 +153,7 @@ def predicted_against_measured(points: pd.DataFrame, law: dict) -> go.Figure:
     figure.update_layout(
         xaxis={**axis, "title": {"text": "measured loss"}}, yaxis={**axis, "title": {"text": "predicted loss"}}
     )
-    return _styled(figure)
+    return styled(figure)
 
 
 def frontier(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -172,8 +172,8 @@ def frontier(points: pd.DataFrame, law: dict) -> go.Figure:
     for size, color in size_colors(points).items():
         rows = points[points["size"] == size]
         figure.add_scatter(**_runs(rows, work[rows.index], rows["loss"], color))
-    figure.update_layout(xaxis=FLOPS_AXIS, yaxis=_loss_axis(points))
-    return _styled(figure)
+    figure.update_layout(xaxis=FLOPS_AXIS, yaxis=loss_axis(points))
+    return styled(figure)
 
 
 def _runs(rows: pd.DataFrame, x: pd.Series, y: pd.Series, color: str, shown: str = "loss %{y:.4f}") -> dict:
@@ -204,7 +204,7 @@ def _loss_bars(rows: pd.DataFrame, color: str) -> dict | None:
     return {"type": "data", "array": 2 * rows["loss_se"], "color": color, "thickness": 1, "width": 3}
 
 
-def _loss_axis(points: pd.DataFrame) -> dict:
+def loss_axis(points: pd.DataFrame) -> dict:
     """A logarithmic axis around the measured losses, ticked at about seven round values."""
     low, high = float(points["loss"].min()) * 0.95, float(points["loss"].max()) * 1.05
     step = float(min((0.02, 0.05, 0.1, 0.2, 0.5, 1.0), key=lambda step: abs((high - low) / step - 7)))
@@ -222,7 +222,8 @@ def _spread(values: pd.Series, margin: float, count: int = 80) -> np.ndarray:
     return np.geomspace(float(values.min()) / margin, float(values.max()) * margin, count)
 
 
-def _styled(figure: go.Figure, legend_title: str = "width ") -> go.Figure:
+def styled(figure: go.Figure, legend_title: str = "width ") -> go.Figure:
+    """The figure with what all of them share: transparent ground, grey lines, font, legend on top."""
     figure.update_xaxes(title_standoff=12, gridcolor=GRID, zeroline=False, linecolor=GRID)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID)
     return figure.update_layout(

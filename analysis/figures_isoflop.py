@@ -7,7 +7,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from analysis.envelope import training_curves, winners
-from analysis.figures import BAND, COUNT_AXIS, FLOPS_AXIS, GREY, _loss_axis, _styled
+from analysis.figures import BAND, COUNT_AXIS, FLOPS_AXIS, GREY, loss_axis, styled
 from analysis.profiles import budget_profiles
 
 COMPUTE_AXIS = {**FLOPS_AXIS, "title": {"text": "training compute, FLOPs"}}
@@ -37,8 +37,8 @@ def isoflop_profiles(points: pd.DataFrame, approach: dict) -> go.Figure:
         marker={"symbol": "star", "size": 12, "color": GREY}, error_x=_bars(optima, "params"),
         hovertemplate="best size %{x:.3s}<br>loss %{y:.4f}<extra></extra>",
     )  # fmt: skip
-    figure.update_layout(xaxis={**COUNT_AXIS, "title": {"text": "parameters"}}, yaxis=_loss_axis(points))
-    return _styled(figure, legend_title="FLOPs ")
+    figure.update_layout(xaxis={**COUNT_AXIS, "title": {"text": "parameters"}}, yaxis=loss_axis(points))
+    return styled(figure, legend_title="FLOPs ")
 
 
 def training_envelope(points: pd.DataFrame, approach: dict) -> go.Figure:
@@ -60,8 +60,8 @@ def training_envelope(points: pd.DataFrame, approach: dict) -> go.Figure:
         )  # fmt: skip
     if approach["loss"] is not None:
         _add_line(figure, approach, "loss", approach["loss"]["formula"])
-    figure.update_layout(xaxis=COMPUTE_AXIS, yaxis=_loss_axis(points))
-    return _styled(figure, legend_title="parameters ")
+    figure.update_layout(xaxis=COMPUTE_AXIS, yaxis=loss_axis(points))
+    return styled(figure, legend_title="parameters ")
 
 
 def optimal_runs(approach: dict) -> go.Figure:
@@ -78,7 +78,7 @@ def optimal_runs(approach: dict) -> go.Figure:
         )  # fmt: skip
         figure.update_xaxes(**COMPUTE_AXIS, row=1, col=column)
         figure.update_yaxes(type="log", tickformat="~s", title={"text": f"best {title}"}, row=1, col=column)
-    return _styled(figure, legend_title="")
+    return styled(figure, legend_title="")
 
 
 def _add_line(figure: go.Figure, approach: dict, name: str, label: str, **place: int) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
 
 from analysis.laws import Array, PowerSum, Term
+from analysis.predict import QUANTILES
 from analysis.solver import minimise
 
-QUANTILES = (2.5, 97.5)
 MIN_OPTIMA = 3
 MIN_OPTIMA_LOSS = 4  # three parameters and one optimum to spare
 MIN_DRAWS = 0.5  # the share of draws that must find MIN_OPTIMA optima

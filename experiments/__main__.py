@@ -117,8 +117,8 @@ def fit(
     json_out: Json = None,
 ) -> None:
     """Fit a scaling law to runs, with intervals, diagnostics and a check on held-out cells."""
-    from experiments.fits import fit_params
-    from experiments.law import LAW, fit_own, fit_table, print_law
+    from experiments.fits import fit_params, fit_table
+    from experiments.law import LAW, fit_own, print_law
 
     settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
     columns = {"params": params_col, "tokens": tokens_col, "loss": loss_col}

@@ -49,6 +49,14 @@ def drop_highest(points: "pd.DataFrame", count: int) -> "pd.DataFrame":
     return kept
 
 
+def fit_table(source: str, columns: Mapping[str, str], settings: FitParams, dropped: int) -> dict[str, Any]:
+    """Fits anyone's table of runs without its `dropped` highest losses; returns what law.json says."""
+    from analysis.scaling import fit_law
+
+    points, inputs = read_table(source, columns)
+    return fit_law(drop_highest(points, dropped), settings, inputs)
+
+
 def read_forecaster(path: Path) -> Any:
     """The law file as a forecaster; raises ValueError where it is none."""
     from analysis.forecast import Forecaster

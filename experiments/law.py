@@ -1,7 +1,6 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
 import csv
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -47,21 +46,14 @@ def fit_own(settings: FitParams) -> dict[str, Any]:
     """Fits the project's own sweep, whose table it writes first; returns what law.json says."""
     import pandas as pd
 
+    from experiments.fits import fit_table
+
     project = Project.here()
     RESULTS.mkdir(exist_ok=True)
     partial = POINTS.with_suffix(".partial")
     pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(partial, index=False)
     partial.replace(POINTS)
     return fit_table(str(POINTS), {}, settings, 0)
-
-
-def fit_table(source: str, columns: Mapping[str, str], settings: FitParams, dropped: int) -> dict[str, Any]:
-    """Fits anyone's table of runs without its `dropped` highest losses; returns what law.json says."""
-    from analysis.scaling import fit_law
-    from experiments.fits import drop_highest, read_table
-
-    points, inputs = read_table(source, columns)
-    return fit_law(drop_highest(points, dropped), settings, inputs)
 
 
 def print_law(law: dict[str, Any]) -> None:

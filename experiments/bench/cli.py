@@ -1,13 +1,22 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from experiments.options import DryRun, Json, write_result
 
 app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
+
+
+def _give(result: dict[str, Any], json_out: Path | None, show: Callable[[], None]) -> None:
+    """Shows the result, then writes it, so that a place that cannot be written loses nothing; `-` is JSON alone."""
+    if str(json_out) != "-":
+        show()
+    if json_out is not None:
+        write_result(result, json_out)
 
 
 @app.command("train")
@@ -23,10 +32,7 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    if str(json_out) != "-":
-        show(result, console)
-    if json_out is not None:
-        write_result(result, json_out)
+    _give(result, json_out, lambda: show(result, console))
     if any(part["status"] != "ok" for part in (*result["widths"], result["grid"])):
         raise SystemExit(1)  # the two sides did not compute the same losses
 
@@ -44,14 +50,11 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    if str(json_out) != "-":
-        show(result, console)
-    if json_out is not None:
-        write_result(result, json_out)
-        if str(json_out) != "-":
-            from experiments.bench.rates_figure import write_figure
+    _give(result, json_out, lambda: show(result, console))
+    if json_out is not None and str(json_out) != "-":
+        from experiments.bench.rates_figure import write_figure
 
-            console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
+        console.print(f"figure: {write_figure(result, json_out.with_suffix('.html'))}")
     if result["status"] != "ok":
         raise SystemExit(1)  # the grid does not hold the best rate of every width
 
@@ -74,10 +77,7 @@ def bench_fit(
         console.print(describe(bench, source))
         return
     result = run(bench, source, drop_highest, Console(stderr=True))
-    if str(json_out) != "-":
-        show(result, console)
-    if json_out is not None:
-        write_result(result, json_out)
+    _give(result, json_out, lambda: show(result, console))
     if result["status"] != "ok":
         raise SystemExit(1)  # slower than promised, or a worse minimum
 
@@ -98,10 +98,7 @@ def bench_coverage(
         console.print(describe(bench))
         return
     result = run(bench, Console(stderr=True))
-    if str(json_out) != "-":
-        show(result, console)
-    if json_out is not None:
-        write_result(result, json_out)
+    _give(result, json_out, lambda: show(result, console))
     if result["status"] != "ok":
         raise SystemExit(1)  # an interval holds the truth too seldom or too often
 
@@ -118,7 +115,4 @@ def bench_design(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench))
         return
     result = run(bench, Console(stderr=True))
-    if str(json_out) != "-":
-        show(result, console)
-    if json_out is not None:
-        write_result(result, json_out)
+    _give(result, json_out, lambda: show(result, console))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.launch import next_job, only_one, run_cells
+from experiments.launch import is_held, next_job, only_one, run_cells
 from experiments.sweep import relative_cost
 from sweeps import store
 from sweeps.grid import Cell
@@ -59,10 +59,17 @@ def test_a_glance_at_the_lock_does_not_turn_a_sweep_away(tmp_path: Path) -> None
     lock.touch()
     with lock.open() as glance:
         fcntl.flock(glance, fcntl.LOCK_SH)
-        release = threading.Timer(0.1, fcntl.flock, (glance, fcntl.LOCK_UN))
-        release.start()
+        over = threading.Event()
+
+        def release() -> None:
+            over.set()
+            fcntl.flock(glance, fcntl.LOCK_UN)
+
+        threading.Timer(0.1, release).start()
         with only_one(lock):
-            release.join()
+            assert over.is_set()
+            assert is_held(lock)
+    assert not is_held(lock)
 
 
 def test_a_cell_that_fails_at_once_keeps_what_its_stale_branches_hold(trained, workplace) -> None:
