@@ -28,6 +28,7 @@ help: ## list the targets
 
 repro: $(INSTALLED) ## the law first, on the screen, then everything else: results/report.html
 	dvc repro law
+	scalelab report
 	dvc repro
 	scalelab status
 

@@ -5,15 +5,19 @@ colour throughout, from a sequential scale that stays ordered for colour-blind r
 or a black page are left out.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Fitted
+from analysis.page import si
 
 SEED_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 GREY = "#808890"
+ACCENT = "#b0479e"
 GRID = "rgba(128,136,144,0.25)"
 BAND = "rgba(128,136,144,0.18)"
 SURFACE = [[0, "#cdd2d9"], [1, "#737c88"]]
@@ -22,6 +26,8 @@ LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
 COUNT_AXIS = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickangle": 0}
 FLOPS_AXIS = {"type": "log", "exponentformat": "power", "dtick": 1, "title": {"text": "training compute 6ND, FLOPs"}}
 NUM_BUDGETS = 5  # isoFLOP curves drawn
+MOST_IN_LEGEND = 14
+LEAST_COUNTED = 10_000  # a size of more is a parameter count, not a width
 
 
 def law_of(law: dict) -> Fitted:
@@ -34,6 +40,11 @@ def size_colors(points: pd.DataFrame) -> dict:
     sizes = sorted(points["size"].unique())
     shades = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(sizes)))))
     return dict(zip(sizes, shades, strict=False))
+
+
+def size_name(size: Any) -> str:
+    """A width as it is; a parameter count, where a table has no widths, as 70M."""
+    return str(size) if size < LEAST_COUNTED else si(float(size))
 
 
 def loss_against_tokens(points: pd.DataFrame, law: dict) -> go.Figure:
@@ -62,7 +73,7 @@ def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
     for size, color in size_colors(points).items():
         rows = points[points["size"] == size]
         figure.add_scatter3d(
-            x=rows["params"], y=rows["tokens"], z=rows["loss"], mode="markers", name=str(size),
+            x=rows["params"], y=rows["tokens"], z=rows["loss"], mode="markers", name=size_name(size),
             marker={"color": color, "size": 4}, text=_labels(rows),
             hovertemplate="%{text}<br>loss %{z:.4f}<extra></extra>",
         )  # fmt: skip
@@ -139,7 +150,7 @@ def predicted_against_measured(points: pd.DataFrame, law: dict) -> go.Figure:
     colors = size_colors(points)
     for size, held in rows.groupby("size"):
         figure.add_scatter(
-            x=held["measured"], y=held["predicted"], mode="markers", name=str(size),
+            x=held["measured"], y=held["predicted"], mode="markers", name=size_name(size),
             marker={"color": colors[size], "size": 9},
             error_y={
                 "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": colors[size],
@@ -183,7 +194,7 @@ def _runs(rows: pd.DataFrame, x: pd.Series, y: pd.Series, color: str, shown: str
         "x": x,
         "y": y,
         "mode": "markers",
-        "name": str(rows["size"].iloc[0]),
+        "name": size_name(rows["size"].iloc[0]),
         "legendgroup": str(rows["size"].iloc[0]),
         "marker": {"color": color, "size": 8, "symbol": symbols},
         "text": _labels(rows),
@@ -235,4 +246,5 @@ def styled(figure: go.Figure, legend_title: str = "width ") -> go.Figure:
         legend={**LEGEND, "title": {"text": legend_title}},
         hovermode="closest",
         height=440,
+        showlegend=sum(trace.get("showlegend", True) for trace in figure.to_dict()["data"]) <= MOST_IN_LEGEND,
     )

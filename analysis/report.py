@@ -1,19 +1,14 @@
-"""The report: one HTML file with plotly.js inlined once, readable offline, on a phone and in the dark."""
+"""The report of the project's own results: law, held-out check, saturation, costs, provenance."""
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import jinja2
 import pandas as pd
-import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from analysis import figures
+from analysis import figures, figures_saturation
+from analysis.page import render
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 LIBRARIES = ("numpy", "pandas", "plotly", "scipy")
 FIGURES = (
     ("loss", figures.loss_against_tokens, "Loss against tokens",
@@ -32,32 +27,50 @@ FIGURES = (
 )  # fmt: skip
 
 
-def write_report(points: pd.DataFrame, law: Mapping, out: Path | str, provenance: Mapping) -> None:
+SATURATION_FIGURES = (
+    ("saturating", "Loss far past the compute-optimal tokens",
+     "Filled symbols and solid lines: every token seen once. Open symbols and dashes: one fixed set of tokens, again "
+     "and again. Lines are the form that the runs of that size speak for."),
+    ("elasticities", "What more data still buys",
+     "The elasticity: by how many per cent the loss falls for one per cent more tokens. Symbols mark where it falls "
+     "below each eps within the runs, bars are 95% intervals, dots lie beyond the longest run."),
+    ("d-sat", "Where improvement ends, against size",
+     "D_sat at each eps: filled for fresh data, open for repeated, an arrow where the longest run had not reached it."),
+)  # fmt: skip
+
+
+def write_report(
+    points: pd.DataFrame,
+    law: Mapping,
+    out: Path | str,
+    provenance: Mapping,
+    saturation: tuple[pd.DataFrame, Mapping] | None = None,
+) -> None:
     """Write the report of a fitted law to `out`, whole or not at all.
 
     `points` is the table behind `law` (see points.py), `law` the content of law.json, and `provenance` what the caller
     knows about where they come from: a mapping of names to strings or to further mappings (digests, revision).
+    `saturation` is the table behind saturation.json and its content; without it the page has no such section.
     """
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(TEMPLATE.read_text(encoding="utf-8"))
     drawn = {name: draw(points, dict(law)) for name, draw, _, _ in FIGURES}
     drawn["heldout"] = figures.predicted_against_measured(points, dict(law))
-    page = template.render(
+    if saturation is not None:
+        runs, found = saturation[0], dict(saturation[1])
+        drawn["saturating"] = figures_saturation.saturating_loss(runs, found)
+        drawn["elasticities"] = figures_saturation.elasticities(found)
+        drawn["d-sat"] = figures_saturation.saturation_against_size(found)
+    render(
+        out,
+        "report.html.j2",
+        drawn,
         law=law,
         figures=[(name, title, caption) for name, _, title, caption in FIGURES],
         heldout_rows=law["heldout"]["rows"],
+        saturation=saturation and saturation[1],
+        saturation_figures=SATURATION_FIGURES,
         costs=cost_table(points),
         provenance=flatten({**provenance, "inputs": law["inputs"], "versions": library_versions(provenance)}),
-        drawings=_script_json(drawn),
-        plotly_js=Markup(get_plotlyjs()),
-        si=si,
     )
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
 
 
 def cost_table(points: pd.DataFrame) -> list[dict]:
@@ -100,19 +113,3 @@ def flatten(tree: Mapping, prefix: str = "") -> list[tuple[str, str]]:
         label = f"{prefix}{name}"
         rows += flatten(value, f"{label} ") if isinstance(value, Mapping) else [(label, str(value))]
     return rows
-
-
-def si(value: float | None, digits: int = 3) -> str:
-    """1234567 as "1.23M"; a dash when nothing was recorded."""
-    if value is None or value != value:
-        return "-"
-    for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= power:
-            return f"{value / power:.{digits}g}{letter}"
-    return f"{value:.{digits}g}"
-
-
-def _script_json(drawn: dict[str, go.Figure]) -> Markup:
-    """The figures as JSON that may stand inside a script element."""
-    text = json.dumps({name: json.loads(figure.to_json() or "{}") for name, figure in drawn.items()})
-    return Markup(text.replace("<", "\\u003c"))

@@ -8,7 +8,7 @@ import typer
 
 from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
-from experiments.options import DryRun, Json, write_result
+from experiments.options import DryRun, Html, Json, give, write_html, write_result
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
@@ -100,6 +100,12 @@ def _column(name: str) -> Any:
     return typer.Option(help=f"What the table calls {name}.")
 
 
+def named_columns(params: str | None, tokens: str | None, loss: str | None) -> dict[str, str]:
+    """The columns that the command line named."""
+    columns = {"params": params, "tokens": tokens, "loss": loss}
+    return {name: theirs for name, theirs in columns.items() if theirs is not None}
+
+
 @app.command()
 def fit(
     points: Annotated[
@@ -115,24 +121,57 @@ def fit(
     drop_highest: Annotated[int, typer.Option(help="Leave out that many of the highest losses.")] = 0,
     bootstrap: Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")] = None,
     json_out: Json = None,
+    html_out: Html = None,
 ) -> None:
     """Fit a scaling law to runs, with intervals, diagnostics and a check on held-out cells."""
     from experiments.fits import fit_params, fit_table
     from experiments.law import LAW, fit_own, print_law
 
     settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
-    columns = {"params": params_col, "tokens": tokens_col, "loss": loss_col}
-    named = {name: theirs for name, theirs in columns.items() if theirs is not None}
+    named = named_columns(params_col, tokens_col, loss_col)
     if points is not None:
-        found = fit_table(points, named, settings, drop_highest)
+        runs, found = fit_table(points, named, settings, drop_highest)
     elif named or drop_highest:
         raise ValueError("fit: name the table that --drop-highest, --params-col, --tokens-col or --loss-col is about")
     else:
-        found = fit_own(settings)
-    if json_out is not None or points is None:
-        write_result(found, json_out or LAW)
-    if str(json_out) != "-":
-        print_law(found)
+        runs, found = fit_own(settings)
+    give(found, json_out or (LAW if points is None else None), lambda: print_law(found))
+    if html_out is not None:
+        from analysis.pages import fit_page
+
+        write_html(html_out, *fit_page(runs, found))
+
+
+@app.command()
+def saturation(
+    points: Annotated[
+        str | None,
+        typer.Argument(help="CSV or parquet with params, tokens, loss, or mlflow:EXPERIMENT; without it our own runs."),
+    ] = None,
+    params_col: Annotated[str | None, _column("params")] = None,
+    tokens_col: Annotated[str | None, _column("tokens")] = None,
+    loss_col: Annotated[str | None, _column("loss")] = None,
+    bootstrap: Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")] = None,
+    json_out: Json = None,
+    html_out: Html = None,
+) -> None:
+    """Say at how much data each size stops improving, on fresh and on repeated tokens."""
+    from experiments.fits import fit_params
+    from experiments.saturation import SATURATION, own_saturation, print_saturation, saturation_of_table
+
+    settings = fit_params({"bootstrap": bootstrap})
+    named = named_columns(params_col, tokens_col, loss_col)
+    if points is not None:
+        runs, found = saturation_of_table(points, named, settings)
+    elif named:
+        raise ValueError("saturation: name the table that --params-col, --tokens-col or --loss-col is about")
+    else:
+        runs, found = own_saturation(settings)
+    give(found, json_out or (SATURATION if points is None else None), lambda: print_saturation(found))
+    if html_out is not None:
+        from analysis.pages import saturation_page
+
+        write_html(html_out, *saturation_page(runs, found))
 
 
 LawFile = Annotated[Path, typer.Argument(help="What `fit --json` wrote.")]
@@ -148,16 +187,18 @@ def forecast(
         float | None, typer.Option(help="Tokens to serve out of the same budget, 2N each.")
     ] = None,
     json_out: Json = None,
+    html_out: Html = None,
 ) -> None:
     """Say what a budget buys: loss, best size and tokens, with prediction intervals."""
     from experiments.fits import forecast as made
-    from experiments.fits import print_forecast
+    from experiments.fits import print_forecast, read_forecaster
 
     found = made(law, flops, params, tokens, tokens_served)
-    if json_out is not None:
-        write_result(found, json_out)
-    if str(json_out) != "-":
-        print_forecast(found)
+    give(found, json_out, lambda: print_forecast(found))
+    if html_out is not None:
+        from analysis.pages import forecast_page
+
+        write_html(html_out, *forecast_page(read_forecaster(law), found))
 
 
 @app.command()
@@ -169,16 +210,18 @@ def design(
         float | None, typer.Option(help="The forecast to narrow; ten times the largest run's unless said.")
     ] = None,
     json_out: Json = None,
+    html_out: Html = None,
 ) -> None:
     """Choose the next runs: those that narrow a forecast most for their cost."""
     from experiments.fits import design as made
-    from experiments.fits import print_design
+    from experiments.fits import print_design, read_forecaster
 
     found = made(law, budget, runs, flops)
-    if json_out is not None:
-        write_result(found, json_out)
-    if str(json_out) != "-":
-        print_design(found)
+    give(found, json_out, lambda: print_design(found))
+    if html_out is not None:
+        from analysis.pages import design_page
+
+        write_html(html_out, *design_page(read_forecaster(law), found))
 
 
 @app.command()
@@ -188,6 +231,7 @@ def extrapolate(
     ],
     json_out: Json = None,
     csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a forecast for every test row here.")] = None,
+    html_out: Html = None,
 ) -> None:
     """Continue learning curves beyond their training rows, with 95% intervals."""
     from experiments.curves import forecast_table, print_forecasts, write_forecasts
@@ -196,6 +240,11 @@ def extrapolate(
     write_forecasts(result, rows, json_out, csv_out)
     if str(json_out) != "-":
         print_forecasts(result)
+    if html_out is not None:
+        from analysis.curves.table import read_curves
+        from analysis.pages import curves_page
+
+        write_html(html_out, *curves_page(read_curves(curves), rows))
 
 
 @app.command()

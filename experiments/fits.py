@@ -49,12 +49,15 @@ def drop_highest(points: "pd.DataFrame", count: int) -> "pd.DataFrame":
     return kept
 
 
-def fit_table(source: str, columns: Mapping[str, str], settings: FitParams, dropped: int) -> dict[str, Any]:
-    """Fits anyone's table of runs without its `dropped` highest losses; returns what law.json says."""
+def fit_table(
+    source: str, columns: Mapping[str, str], settings: FitParams, dropped: int
+) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Fits anyone's table of runs without its `dropped` highest losses; returns the runs and what law.json says."""
     from analysis.scaling import fit_law
 
     points, inputs = read_table(source, columns)
-    return fit_law(drop_highest(points, dropped), settings, inputs)
+    points = drop_highest(points, dropped)
+    return points, fit_law(points, settings, inputs)
 
 
 def read_forecaster(path: Path) -> Any:

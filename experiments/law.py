@@ -1,12 +1,12 @@
 """The law stages: records to points.csv, points to law.json, both to the report."""
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from analysis.params import FitParams
+from experiments.points import is_of_present_grid, write_points
 from experiments.project import RESULTS, Project, git_revision
 from sweeps import store
 
@@ -16,43 +16,13 @@ if TYPE_CHECKING:
 SUITE = "law"
 POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
 OTHER_RUNS = "the law is of other runs than params.yaml asks for: dvc repro"
-COLUMNS = (
-    "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
-    "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
-    "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile",
-    "status", "reason", "revision", "torch", "transformers",
-)  # fmt: skip
 
 
-def collect_points(project: Project) -> list[dict[str, Any]]:
-    """One row a current branch of the suite's grid; raises ValueError where some are still to be trained."""
-    rows, missing = [], []
-    for job in project.jobs(SUITE):
-        for steps in job.cell.steps:
-            directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
-            if not store.is_settled(job.state(steps)):
-                missing.append(f"{job.cell.name}/{directory.name}")
-                continue
-            record = store.read_record(directory)
-            assert record is not None
-            run_id = f"{SUITE}/{record['cell']}/{record['branch']}"
-            rows.append({**record, **record["versions"], "run_id": run_id, "params": record["params_non_embedding"]})
-    if missing:
-        raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {SUITE}`")
-    return rows
-
-
-def fit_own(settings: FitParams) -> dict[str, Any]:
-    """Fits the project's own sweep, whose table it writes first; returns what law.json says."""
-    import pandas as pd
-
+def fit_own(settings: FitParams) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Fits the project's own sweep, whose table it writes first; returns the runs and what law.json says."""
     from experiments.fits import fit_table
 
-    project = Project.here()
-    RESULTS.mkdir(exist_ok=True)
-    partial = POINTS.with_suffix(".partial")
-    pd.DataFrame(collect_points(project))[list(COLUMNS)].to_csv(partial, index=False)
-    partial.replace(POINTS)
+    write_points(Project.here(), SUITE, POINTS)
     return fit_table(str(POINTS), {}, settings, 0)
 
 
@@ -107,17 +77,6 @@ def heldout_sentence(held: dict[str, Any]) -> str:
     )
 
 
-def is_of_present_grid(project: Project) -> bool:
-    """Whether points.csv holds the branches that the params ask for, under present settings, data and code, alone."""
-    try:
-        jobs = project.jobs(SUITE)
-        with POINTS.open(newline="") as table:
-            fitted = {row["fingerprint"] for row in csv.DictReader(table)}
-    except (ValueError, FileNotFoundError, KeyError):  # No corpus of these params, no table, not our table.
-        return False
-    return fitted == {store.fingerprint(job.cell, job.recipe, steps) for job in jobs for steps in job.cell.steps}
-
-
 def write_law_report(dry_run: bool) -> str:
     """Writes the report from the results on disk; returns the line to print."""
     from analysis.points import file_digest, read_points
@@ -128,6 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
+    from experiments.saturation import read_saturation
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -135,8 +95,8 @@ def write_law_report(dry_run: bool) -> str:
     if law["law"] != "hoffmann" or law["heldout"] is None:
         raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
-    write_report(points, law, REPORT, provenance(project, points))
-    return f"report: {REPORT.resolve()}" + f" ({OTHER_RUNS})" * (not is_of_present_grid(project))
+    write_report(points, law, REPORT, provenance(project, points), read_saturation())
+    return f"report: {REPORT.resolve()}" + f" ({OTHER_RUNS})" * (not is_of_present_grid(project, SUITE, POINTS))
 
 
 def provenance(project: Project, points: "pd.DataFrame") -> dict[str, Any]:

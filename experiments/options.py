@@ -1,15 +1,39 @@
 """Options that several verbs share, and what `--json` does."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sweeps import store
 
+if TYPE_CHECKING:
+    from analysis.page import Section
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - is standard output.")]
+
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page with figures to this file.")]
+
+
+def give(result: dict[str, Any], json_out: Path | None, show: Callable[[], None]) -> None:
+    """Shows the result, then writes it, so that a place that cannot be written loses nothing; `-` is JSON alone."""
+    if str(json_out) != "-":
+        show()
+    if json_out is not None:
+        write_result(result, json_out)
+
+
+def write_html(out: Path, title: str, sections: "Sequence[Section]") -> None:
+    """Writes a page, whole or not at all."""
+    from analysis.page import write_page
+
+    try:
+        write_page(out, title, sections)
+    except OSError as error:
+        raise ValueError(f"--html {out} cannot be written ({error.strerror}): name another file") from None
 
 
 def write_result(result: Any, out: Path) -> None:

@@ -11,7 +11,7 @@ from experiments.params import Params, load
 from sweeps import store
 from sweeps.corpus.params import built_from
 from sweeps.corpus.sources import file_stamps
-from sweeps.grid import Cell, Suite, cells
+from sweeps.grid import Cell, Suite, Training, cells
 from sweeps.train_job import CellJob
 
 PARAMS = Path("params.yaml")
@@ -66,10 +66,9 @@ class Project:
         if manifest.get("files", []) != file_stamps(self.params.corpus):
             raise ValueError(f"corpus.paths: the texts changed since {DATA} was built: run `dvc repro -f corpus`")
         suite = self.suite(name)
-        self._check_tokens(name, suite, manifest["train"]["tokens"])
+        self._check_tokens(name, suite.training, manifest["train"]["tokens"])
         return store.Recipe(
             training=suite.training,
-            unique_tokens=suite.unique_tokens,
             vocab_size=vocab_size,
             data_digest=manifest["digest"],
             validation_digest=manifest["validation_digest"],
@@ -77,19 +76,20 @@ class Project:
             code_digest=store.code_digest(CODE_ROOT),
         )
 
-    def _check_tokens(self, name: str, suite: Suite, tokens_there: int) -> None:
-        usable = (tokens_there - 1) // suite.training.sequence_length * suite.training.sequence_length
-        asked = max(cell.steps[-1] for cell in self.cells(name)) * suite.training.batch_tokens
-        if suite.unique_tokens is None and asked > usable:
-            raise ValueError(
-                f"suites.{name} asks for {asked} tokens, the corpus has {usable}: raise corpus.max_bytes, lower "
-                "tokens, or set unique_tokens to repeat them"
-            )
-        if suite.unique_tokens is not None and suite.unique_tokens > usable:
-            raise ValueError(
-                f"suites.{name}.unique_tokens is {suite.unique_tokens}, the corpus has {usable}: raise "
-                "corpus.max_bytes or lower it"
-            )
+    def _check_tokens(self, name: str, training: Training, tokens_there: int) -> None:
+        usable = (tokens_there - 1) // training.sequence_length * training.sequence_length
+        for cell in self.cells(name):
+            asked = cell.steps[-1] * training.batch_tokens
+            if cell.unique_tokens is None and asked > usable:
+                raise ValueError(
+                    f"suites.{name} asks for {asked} tokens at size {cell.width}, the corpus has {usable}: raise "
+                    "corpus.max_bytes, lower tokens, or set unique_tokens in that block of the grid to repeat them"
+                )
+            if cell.unique_tokens is not None and cell.unique_tokens > usable:
+                raise ValueError(
+                    f"suites.{name}.grid has unique_tokens {cell.unique_tokens}, the corpus has {usable}: raise "
+                    "corpus.max_bytes or lower it"
+                )
 
     def jobs(self, name: str) -> list[CellJob]:
         """One job a cell of the suite, trained or not."""

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from experiments.law import LAW, POINTS, REPORT
 from experiments.project import CACHE, Project
+from experiments.saturation import SATURATION
 from experiments.snapshot import Sweep
 
-ARTIFACTS = (POINTS, LAW, REPORT)
+ARTIFACTS = (POINTS, LAW, SATURATION, REPORT)
 
 
 def publish(follow: bool, dry_run: bool) -> None:

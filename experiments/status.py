@@ -5,11 +5,16 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.law import LAW, OTHER_RUNS, REPORT, heldout_sentence, is_of_present_grid
+from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
+from experiments.points import is_of_present_grid
 from experiments.project import Project
+from experiments.saturation import POINTS as SATURATION_POINTS
+from experiments.saturation import SATURATION, saturation_sentence
+from experiments.saturation import SUITE as SATURATION_SUITE
 from sweeps import store
 from sweeps.train_job import CellJob
 
+OTHER_SATURATION = "saturation.json is of other runs than params.yaml asks for: dvc repro"
 SHOWN = ("params", "exponents", "diagnostics", "heldout", "num_points")
 
 
@@ -27,10 +32,17 @@ def read_status() -> dict[str, Any]:
             suites[name] = dict(Counter(job.state(steps) for job in jobs for steps in job.cell.steps))
             failures |= reasons_of_failure(jobs)
     law = store.read_json(LAW) if LAW.exists() else None
+    saturation = store.read_json(SATURATION) if SATURATION.exists() else None
     return {
         "suites": suites,
         "failures": failures,
-        "law": law and {key: law[key] for key in SHOWN} | {"current": is_of_present_grid(project)},
+        "law": law and {key: law[key] for key in SHOWN} | {"current": is_of_present_grid(project, SUITE, POINTS)},
+        "saturation": saturation
+        and {
+            "sizes": saturation["sizes"],
+            "law": saturation["law"],
+            "current": is_of_present_grid(project, SATURATION_SUITE, SATURATION_POINTS),
+        },
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -65,6 +77,11 @@ def print_status(status: dict[str, Any]) -> None:
             console.print(f"{finding['severity']}: {finding['name']}: {finding['message']}; {finding['remedy']}")
         if status["law"]["heldout"]:
             console.print(heldout_sentence(status["law"]["heldout"]))
+    if status["saturation"]:
+        if not status["saturation"]["current"]:
+            console.print(OTHER_SATURATION)
+        for size in status["saturation"]["sizes"]:
+            console.print(saturation_sentence(size))
     if status["report"]:
         console.print(f"report: {status['report']}")
     console.print("MLflow: make ui")

@@ -1,12 +1,14 @@
 """One dial, the width, decides a model's shape; its parameter counts and FLOPs follow in closed form.
 
 Depth and heads follow the width so that members of a family differ in scale and in nothing else. At the small end three
-layers and narrow heads (16 wide) make the loss a smooth function of width; from 256 upward the ratio of width to depth
-is held at 64, about that of the GPT-2 series (Radford et al. 2019). Standard library only: config modules import this.
+layers and narrow heads (16 wide; below that one head) make the loss a smooth function of width; from 256 upward the
+ratio of width to depth is held at 64, about that of the GPT-2 series (Radford et al. 2019). Standard library only:
+config modules import this.
 """
 
 from dataclasses import dataclass
 
+MIN_WIDTH, WIDTH_STEP = 4, 4
 MIN_LAYERS = 3
 WIDTH_PER_LAYER = 64
 MIN_HEAD_WIDTH, MAX_HEAD_WIDTH = 16, 64
@@ -19,17 +21,17 @@ class Shape:
     width: int
 
     def __post_init__(self) -> None:
-        if self.width < MIN_HEAD_WIDTH or self.width % self.head_width:
-            lower = max(MIN_HEAD_WIDTH, self.width // self.head_width * self.head_width)
+        step = self.head_width if self.width > MIN_HEAD_WIDTH else WIDTH_STEP
+        if self.width < MIN_WIDTH or self.width % step:
+            lower = max(MIN_WIDTH, self.width // step * step)
             raise ValueError(
-                f"width {self.width} is not divisible into heads {self.head_width} wide: use {lower} or "
-                f"{lower + self.head_width}"
+                f"width {self.width} is not a multiple of {step}, {MIN_WIDTH} or more: use {lower} or {lower + step}"
             )
 
     @property
     def head_width(self) -> int:
-        """The largest power of two that gives four heads or more, between 16 and 64."""
-        head_width = MIN_HEAD_WIDTH
+        """The largest power of two that gives four heads or more, between 16 and 64; below 16 the width itself."""
+        head_width = min(self.width, MIN_HEAD_WIDTH)
         while head_width < MAX_HEAD_WIDTH and self.width >= 8 * head_width:
             head_width *= 2
         return head_width

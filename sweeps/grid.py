@@ -1,4 +1,4 @@
-"""A suite's params and the cells they name: one trunk a (family, width, seed), one cooldown branch a token count."""
+"""A suite's params and the cells they name: a trunk a (family, width, seed, unique tokens), a branch a token count."""
 
 import math
 from dataclasses import dataclass
@@ -52,7 +52,8 @@ class Block:
     """A part of the grid: a rectangle (sizes x tokens) or compute budgets in training FLOPs (sizes x budgets).
 
     A budget gives each size the tokens that it pays for, so that smaller models get more of them; min_tokens and
-    max_tokens leave out the corners of that band nobody would train.
+    max_tokens leave out the corners of that band nobody would train. With unique_tokens the block trains over that many
+    distinct tokens, again and again; without it no token is seen twice.
     """
 
     sizes: tuple[int, ...]
@@ -61,6 +62,7 @@ class Block:
     budgets: tuple[float, ...] = ()
     min_tokens: int = 1
     max_tokens: int | None = None
+    unique_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if bool(self.tokens) == bool(self.budgets):
@@ -87,39 +89,41 @@ class Block:
 
 @dataclass(frozen=True)
 class Suite:
-    """One question: a family, a grid, and how it is trained.
-
-    unique_tokens: train over that many distinct tokens, again and again; without it no token is seen twice.
-    """
+    """One question: a family, a grid, and how it is trained."""
 
     family: Family
     grid: tuple[Block, ...]
     training: Training
-    unique_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if not self.grid:
             raise ValueError("grid is empty: give at least one block of sizes and tokens")
-        if self.unique_tokens is not None and self.unique_tokens < self.training.batch_tokens:
-            raise ValueError(
-                f"unique_tokens is {self.unique_tokens}: give one batch ({self.training.batch_tokens}) or more"
-            )
+        for index, block in enumerate(self.grid):
+            if block.unique_tokens is not None and block.unique_tokens < self.training.batch_tokens:
+                raise ValueError(
+                    f"grid[{index}].unique_tokens is {block.unique_tokens}: give one batch "
+                    f"({self.training.batch_tokens}) or more"
+                )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One trunk and its branches: `steps` are the optimiser steps at which branches end, ascending."""
+    """One trunk and its branches: `steps` are the optimiser steps at which branches end, ascending.
+
+    `unique_tokens` as in its block.
+    """
 
     suite: str
     family: Family
     width: int
     seed: int
     steps: tuple[int, ...]
+    unique_tokens: int | None = None
 
     @property
     def name(self) -> str:
-        """The cell's directory below its suite: w0032-s0."""
-        return f"w{self.width:04d}-s{self.seed}"
+        """The cell's directory below its suite: w0032-s0, and w0032-s0-u65536 where tokens repeat."""
+        return f"w{self.width:04d}-s{self.seed}" + f"-u{self.unique_tokens}" * (self.unique_tokens is not None)
 
 
 def branch_name(tokens: int) -> str:
@@ -128,25 +132,29 @@ def branch_name(tokens: int) -> str:
 
 
 def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
-    """The suite's cells by width and seed; blocks that name the same cell join their token counts.
+    """The suite's cells by width, seed and unique tokens; blocks that name the same cell join their token counts.
 
     Token counts are rounded to whole batches. Raises ValueError where a branch is too short for its warm-up, and where
     no branch is left.
     """
     training = suite.training
-    steps: dict[tuple[int, int], set[int]] = {}
+    steps: dict[tuple[int, int, int | None], set[int]] = {}
     for block in suite.grid:
         for width in block.sizes:
             counts = block.token_counts(width, vocab_size, training.sequence_length)
             for seed in block.seeds:
-                steps.setdefault((width, seed), set()).update(round(n / training.batch_tokens) for n in counts)
+                ends = steps.setdefault((width, seed, block.unique_tokens), set())
+                ends.update(round(n / training.batch_tokens) for n in counts)
     if not any(steps.values()):
         raise ValueError(f"suites.{name}: grid has no run left between min_tokens and max_tokens: widen that band")
     shortest = 2 * training.warmup_steps
-    for (width, _), ends in steps.items():
+    for (width, _, _), ends in steps.items():
         if ends and min(ends) < shortest:
             raise ValueError(
                 f"tokens at size {width} are {min(ends)} whole steps of {training.batch_tokens}: give at least "
                 f"{shortest * training.batch_tokens} (twice the warm-up) or lower warmup_steps or batch_tokens"
             )
-    return [Cell(name, suite.family, w, s, tuple(sorted(ends))) for (w, s), ends in sorted(steps.items()) if ends]
+    made = [
+        Cell(name, suite.family, w, s, tuple(sorted(ends)), unique) for (w, s, unique), ends in steps.items() if ends
+    ]
+    return sorted(made, key=lambda cell: (cell.width, cell.seed, cell.unique_tokens or 0))

@@ -24,7 +24,7 @@ def branch_identity(cell: Cell, recipe: store.Recipe, steps: int) -> dict[str, A
         "params_non_embedding": shape.params_non_embedding,
         "params_with_head": shape.params_with_head(recipe.vocab_size),
         "tokens": tokens,
-        "unique_tokens": min(tokens, recipe.unique_tokens or tokens),
+        "unique_tokens": min(tokens, cell.unique_tokens or tokens),
         "flops": tokens * shape.flops_per_token(recipe.vocab_size, training.sequence_length),
         "flops_6nd": 6 * shape.params_non_embedding * tokens,
         "steps": steps,

@@ -39,7 +39,6 @@ class Recipe:
     """What, besides the cell, decides a record's content."""
 
     training: Training
-    unique_tokens: int | None
     vocab_size: int
     data_digest: str
     validation_digest: str
@@ -61,7 +60,8 @@ def code_digest(root: Path) -> str:
 
 def fingerprint(cell: Cell, recipe: Recipe, steps: int | None) -> str:
     """Identity of the branch that ends after `steps`, or of the trunk (None), which its branches do not change."""
-    identity = {"family": cell.family, "width": cell.width, "seed": cell.seed, "steps": steps, **asdict(recipe)}
+    named = {name: getattr(cell, name) for name in ("family", "width", "seed", "unique_tokens")}
+    identity = {**named, "steps": steps, **asdict(recipe)}
     if steps is None:
         identity["training"] = {k: v for k, v in identity["training"].items() if k != "cooldown_share"}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

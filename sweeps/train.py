@@ -47,7 +47,7 @@ class Loop:
         self.cell, self.recipe, self.training = cell, recipe, recipe.training
         self.device = torch.device(recipe.device)
         self.batches = data.windows(
-            self.training.sequence_length, self.training.batch_rows, cell.seed, recipe.unique_tokens
+            self.training.sequence_length, self.training.batch_rows, cell.seed, cell.unique_tokens
         )
         self.model = decoder.build(Shape(cell.width), recipe.vocab_size, self.training.sequence_length, cell.seed)
         torch.nn.Module.to(self.model, self.device)

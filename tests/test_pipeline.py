@@ -134,11 +134,12 @@ README_TABLE_COMMAND = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTI
 
 def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path) -> None:
     commands = README_TABLE_COMMAND.findall((root / "README.md").read_text())
-    assert len(commands) >= 11
+    assert len(commands) >= 12
     rows = [f"{x},{2 + 50 * x**-0.5},{'test' if x > 400 else 'train'}\n" for x in range(100, 900, 50)]
     (checkout.path / "CURVES.csv").write_text("x,y,split\n" + "".join(rows))
     for command in commands:
-        words = command.replace("POINTS.csv", "results/points.csv").replace("LAW.json", "results/law.json").split()
+        words = command.replace("POINTS.csv", "results/points.csv").replace("LAW.json", "results/law.json")
+        words = words.replace("RUNS.csv", "results/saturation_points.csv").split()
         if words[1] == "bench":
             words.append("--dry-run")
         checkout.run(*words)
@@ -165,7 +166,8 @@ def test_own_text_as_the_readme_says(checkout: Checkout, root: Path) -> None:
     params = yaml.safe_load((checkout.path / "params.yaml").read_text())
     params |= yaml.safe_load(snippet[1])
     params["validation"] = {"documents": 1, "document_bytes": 512}
-    params["suites"]["law"]["unique_tokens"] = 65536  # there are fewer than the grid's longest run asks for
+    for block in params["suites"]["law"]["grid"]:
+        block["unique_tokens"] = 65536  # there are fewer than the grid's longest run asks for
     (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
     assert "training tokens" in checkout.run("scalelab", "corpus")
     checkout.run("scalelab", "train", "--dry-run")

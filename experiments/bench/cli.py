@@ -1,22 +1,13 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from experiments.options import DryRun, Json, write_result
+from experiments.options import DryRun, Json, give
 
 app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
-
-
-def _give(result: dict[str, Any], json_out: Path | None, show: Callable[[], None]) -> None:
-    """Shows the result, then writes it, so that a place that cannot be written loses nothing; `-` is JSON alone."""
-    if str(json_out) != "-":
-        show()
-    if json_out is not None:
-        write_result(result, json_out)
 
 
 @app.command("train")
@@ -32,7 +23,7 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    _give(result, json_out, lambda: show(result, console))
+    give(result, json_out, lambda: show(result, console))
     if any(part["status"] != "ok" for part in (*result["widths"], result["grid"])):
         raise SystemExit(1)  # the two sides did not compute the same losses
 
@@ -50,7 +41,7 @@ def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench, project))
         return
     result = run(bench, project, Console(stderr=True))
-    _give(result, json_out, lambda: show(result, console))
+    give(result, json_out, lambda: show(result, console))
     if json_out is not None and str(json_out) != "-":
         from experiments.bench.rates_figure import write_figure
 
@@ -77,7 +68,7 @@ def bench_fit(
         console.print(describe(bench, source))
         return
     result = run(bench, source, drop_highest, Console(stderr=True))
-    _give(result, json_out, lambda: show(result, console))
+    give(result, json_out, lambda: show(result, console))
     if result["status"] != "ok":
         raise SystemExit(1)  # slower than promised, or a worse minimum
 
@@ -98,7 +89,7 @@ def bench_coverage(
         console.print(describe(bench))
         return
     result = run(bench, Console(stderr=True))
-    _give(result, json_out, lambda: show(result, console))
+    give(result, json_out, lambda: show(result, console))
     if result["status"] != "ok":
         raise SystemExit(1)  # an interval holds the truth too seldom or too often
 
@@ -115,4 +106,4 @@ def bench_design(json_out: Json = None, dry_run: DryRun = False) -> None:
         console.print(describe(bench))
         return
     result = run(bench, Console(stderr=True))
-    _give(result, json_out, lambda: show(result, console))
+    give(result, json_out, lambda: show(result, console))

@@ -56,7 +56,7 @@ def activations(
     training = recipe.training
     model, groups = model_and_groups(parametrisation, width, recipe)
     optimizer = torch.optim.AdamW(groups, betas=(training.beta1, training.beta2), fused=True)
-    batches = load_tokens(data).windows(training.sequence_length, training.batch_rows, 0, recipe.unique_tokens)
+    batches = load_tokens(data).windows(training.sequence_length, training.batch_rows, 0)
     found: dict[str, list[float]] = {}
 
     def watch(site: str, module: torch.nn.Module) -> None:

@@ -92,12 +92,11 @@ def check_steps(bench: RatesBench, recipe: store.Recipe) -> None:
             f"bench rates trains {bench.tokens} tokens, {steps} steps of batch_tokens "
             f"{training.batch_tokens}: {shortest} are needed, so lower batch_tokens or warmup_steps"
         )
-    batches = load_tokens(DATA).windows(training.sequence_length, training.batch_rows, 0, recipe.unique_tokens)
+    batches = load_tokens(DATA).windows(training.sequence_length, training.batch_rows, 0)
     needed = max(steps, bench.coordinate_steps + 1) * training.batch_tokens
-    if not batches.cycles and needed > batches.tokens_available:
+    if needed > batches.tokens_available:
         raise ValueError(
-            f"bench rates trains {needed} tokens, the corpus has {batches.tokens_available}: raise corpus.max_bytes or "
-            f"set suites.{SUITE}.unique_tokens to repeat them"
+            f"bench rates trains {needed} tokens, the corpus has {batches.tokens_available}: raise corpus.max_bytes"
         )
 
 

@@ -71,7 +71,7 @@ def hugging_face_trainer(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_factor(min(step, steps - 1), training.warmup_steps, run)
     )
-    batches = data.windows(training.sequence_length, training.batch_rows, cell.seed, recipe.unique_tokens)
+    batches = data.windows(training.sequence_length, training.batch_rows, cell.seed, cell.unique_tokens)
     arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=steps,

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from analysis.laws import LAWS, Fitted
+from analysis.params import FitParams
 from analysis.points import complete
-from analysis.saturation import elasticity, fit_forms, saturation_of, saturation_tokens
+from analysis.saturation import elasticity, fit_forms, fit_saturation, saturation_tokens, study
 
 TRUTHS = {
     "power": Fitted.of(LAWS["power"], {"B": 12.0, "beta": 0.12}),
@@ -14,6 +15,7 @@ TRUTHS = {
     "stops": Fitted.of(LAWS["stops"], {"B": 12.0, "beta": 0.12, "D_s": 4e6}),
 }
 TOKENS = np.geomspace(2.5e5, 2.56e8, 11)
+SETTINGS = FitParams(starts=12, bootstrap=100)
 
 
 def curve(truth: Fitted, noise: float, seed: int, num_seeds: int = 2) -> pd.DataFrame:
@@ -32,7 +34,11 @@ def curve(truth: Fitted, noise: float, seed: int, num_seeds: int = 2) -> pd.Data
 
 
 def verdict_of(table: pd.DataFrame) -> str:
-    return saturation_of(table, draws=40, starts=12, seed=0)["verdict"]
+    return study(table, None, SETTINGS).verdict
+
+
+def tokens_of(truth: Fitted, eps: float, longest: float) -> float:
+    return float(saturation_tokens(truth.law, truth.theta_K[None], eps, (TOKENS[0], longest))[0])
 
 
 @pytest.mark.parametrize("form", TRUTHS)
@@ -52,27 +58,26 @@ def test_where_the_elasticity_falls_below_eps(eps):
     """With a floor: beta B D^-beta = eps L, so that D = (B (beta - eps) / (eps E))^(1 / beta)."""
     truth = TRUTHS["fixed-n"]
     expected = (3000.0 * (0.6 - eps) / (eps * 1.9)) ** (1 / 0.6)
-    assert saturation_tokens(truth, eps, 1e12) == pytest.approx(expected, rel=1e-4)
-    assert elasticity(truth, expected) == pytest.approx(eps, rel=1e-4)
-    assert saturation_tokens(TRUTHS["power"], eps, 1e9) is None
-    stop = saturation_tokens(TRUTHS["stops"], eps, 1e9)
-    assert stop is not None
-    assert 2e6 < stop < 1e7
+    assert tokens_of(truth, eps, 1e12) == pytest.approx(expected, rel=1e-3)
+    found = elasticity(truth.law, truth.theta_K[None], np.log([expected, 10 * expected]))[0]
+    assert found[0] == pytest.approx(eps, rel=1e-4)
+    assert found[1] < eps
+    assert np.isinf(tokens_of(TRUTHS["power"], eps, 1e9))
+    assert 2e6 < tokens_of(TRUTHS["stops"], eps, 1e9) < 1e7
 
 
 def test_intervals_hold_the_truth_and_what_is_not_reached_says_so():
     inside = asked = 0
     for seed in range(6):
-        found = saturation_of(curve(TRUTHS["fixed-n"], 0.002, seed), draws=60, starts=12, seed=0)
+        found = study(curve(TRUTHS["fixed-n"], 0.002, seed), None, SETTINGS).to_dict()
         for entry in found["d_sat"]:
-            expected = saturation_tokens(TRUTHS["fixed-n"], entry["eps"], 1e12)
+            expected = tokens_of(TRUTHS["fixed-n"], entry["eps"], 1e12)
             low, high = entry["ci95"]
-            assert expected is not None
             asked += 1
             inside += low is not None and low <= expected <= (np.inf if high is None else high)
             assert entry["reached"] == (entry["tokens"] is not None and entry["tokens"] <= TOKENS[-1])
     assert inside >= 0.85 * asked
-    endless = saturation_of(curve(TRUTHS["power"], 0.002, 0), draws=60, starts=12, seed=0)
+    endless = study(curve(TRUTHS["power"], 0.002, 0), None, SETTINGS).to_dict()
     assert endless["verdict"] == "power"
     assert all(entry["tokens"] is None and not entry["reached"] for entry in endless["d_sat"])
 
@@ -81,3 +86,55 @@ def test_too_few_token_counts_are_refused():
     table = curve(TRUTHS["power"], 0.002, 0)
     with pytest.raises(ValueError, match="4 token counts cannot tell three forms of curve apart; train 5 or more"):
         fit_forms(table[table["tokens"].isin(TOKENS[:4])], 4, 0)
+
+
+def family(data: str, seed: int) -> pd.DataFrame:
+    """Three sizes with a floor, whose D_sat grows as N^0.8 (B scales as N^(0.8 beta), E is common)."""
+    tables = []
+    for index, num_params in enumerate((2e3, 8e3, 3.2e4)):
+        factor = 3000.0 * (num_params / 2e3) ** (0.8 * 0.6)
+        truth = Fitted.of(LAWS["fixed-n"], {"B": factor, "E": 1.9, "beta": 0.6})
+        unique = TOKENS if data == "fresh" else np.minimum(TOKENS, TOKENS[2])
+        table = curve(truth, 0.001, 10 * seed + index)
+        rename = {"cell": table["cell"] + f"-{data}-{index}", "params": num_params, "unique_tokens": np.tile(unique, 2)}
+        tables.append(table.assign(**rename))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_d_sat_against_size_on_fresh_and_on_repeated_tokens():
+    table = pd.concat([family("fresh", 1), family("epochs", 2)], ignore_index=True)
+    found = fit_saturation(table, SETTINGS)
+    assert [(size["params"], size["data"]) for size in found["sizes"]] == [
+        (num_params, data) for num_params in (2e3, 8e3, 3.2e4) for data in ("epochs", "fresh")
+    ]
+    assert {size["unique_tokens"] for size in found["sizes"]} == {None, TOKENS[2]}
+    reached = [law for law in found["law"] if law["eps"] in (0.05, 0.03)]
+    assert {law["data"] for law in reached} == {"fresh", "epochs"}
+    for law in reached:
+        assert law["num_sizes"] == 3
+        low, high = law["ci95"]["p"]
+        assert low < 0.8 < high
+        assert high - low < 0.3
+        assert law["k"] * 8e3 ** law["p"] == pytest.approx(tokens_of_middle(law["eps"]), rel=0.1)
+
+
+def tokens_of_middle(eps: float) -> float:
+    """D_sat of family's middle size in closed form."""
+    return (3000.0 * 4 ** (0.8 * 0.6) * (0.6 - eps) / (eps * 1.9)) ** (1 / 0.6)
+
+
+def test_a_size_with_too_few_token_counts_is_left_out_and_named():
+    table = family("fresh", 0)
+    short = table.drop(table.index[(table["params"] == 2e3) & ~table["tokens"].isin(TOKENS[:4])])
+    found = fit_saturation(short, SETTINGS)
+    assert [size["params"] for size in found["sizes"]] == [8e3, 3.2e4]
+    assert found["skipped"] == [
+        {
+            "params": 2e3,
+            "unique_tokens": None,
+            "reason": "4 token counts cannot tell three forms of curve apart; train 5 or more",
+        }
+    ]
+    assert found["law"] == []
+    with pytest.raises(ValueError, match=r"points: 4 token counts cannot tell .* train 5 or more at one size"):
+        fit_saturation(short[short["params"] == 2e3], SETTINGS)

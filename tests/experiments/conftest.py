@@ -29,7 +29,7 @@ class RunsWriter:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self.recipe = store.Recipe(
-            Training(batch_tokens=BATCH), None, 260, "data" * 16, "validation" * 6, "cpu", code_digest="c0de" * 16
+            Training(batch_tokens=BATCH), 260, "data" * 16, "validation" * 6, "cpu", code_digest="c0de" * 16
         )
 
     def sweep(

@@ -30,8 +30,8 @@ from sweeps.schedule import Fork, rate_factor
 from sweeps.tokens import load_tokens
 
 TRAINING = Training(sequence_length=16, batch_tokens=64, learning_rate=0.01, warmup_steps=5, compile=False)
-RECIPE = store.Recipe(TRAINING, 4096, 260, "data", "validation", "cpu", "code")
-CELL = Cell("law", "decoder", 16, 0, ())
+RECIPE = store.Recipe(TRAINING, 260, "data", "validation", "cpu", "code")
+CELL = Cell("law", "decoder", 16, 0, (), unique_tokens=4096)
 
 
 @pytest.fixture

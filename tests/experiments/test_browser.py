@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from experiments import track
 
 STARTS_WITHIN_SECONDS = 120
+DRAWN_WITHIN_MS = 60_000  # the interface fetches its table after the page, slowly on a busy machine
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_interface_shows_parent_and_children(writer, tracking_uri: str, mlflow_s
     sweep = writer.sweep(2)
     writer.write(sweep)
     track.sync(writer.runs, [sweep], tracking_uri=tracking_uri)
+    expect.set_options(timeout=DRAWN_WITHIN_MS)
     page.goto(f"{mlflow_server}/#/experiments")
     page.get_by_text("Model training", exact=True).click()
     page.get_by_role("link", name="scalelab/law").first.click()

@@ -61,6 +61,15 @@ def test_blocks_that_name_the_same_cell_join() -> None:
     }
 
 
+def test_fresh_and_repeated_tokens_are_cells_of_their_own() -> None:
+    fresh = Block(sizes=(16,), tokens=(40_960, 81_920))
+    repeated = Block(sizes=(16,), tokens=(40_960, 163_840), unique_tokens=20_480)
+    made = {cell.name: cell for cell in cells("law", suite(repeated, fresh), VOCAB)}
+    assert list(made) == ["w0016-s0", "w0016-s0-u20480"]
+    assert made["w0016-s0"].steps == (40, 80)
+    assert made["w0016-s0-u20480"].steps == (40, 160)
+
+
 BLOCK = {"sizes": [16], "tokens": [61_440]}
 TOO_MANY = 10**8
 
@@ -73,15 +82,16 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("grid", [{**BLOCK, "seeds": []}], "suites.law.grid[0]: seeds is empty: list at least one"),
     ("grid", [{**BLOCK, "sizes": []}], "suites.law.grid[0]: sizes is empty: list at least one"),
     ("grid", [{**BLOCK, "sizes": 16}], "suites.law.grid[0].sizes is 16: give a list"),
-    ("grid", [{**BLOCK, "sizes": [40]}], "width 40 is not divisible into heads 16 wide: use 32 or 48"),
+    ("grid", [{**BLOCK, "sizes": [40]}], "width 40 is not a multiple of 16, 4 or more: use 32 or 48"),
     ("grid", [{**BLOCK, "budgets": [1e12]}], "has tokens or budgets: give exactly one of the two lists"),
     ("grid", [{"sizes": [16]}], "has tokens or budgets: give exactly one of the two lists"),
     ("grid", [], "grid is empty: give at least one block of sizes and tokens"),
     ("grid", [{**BLOCK, "min_tokens": 10**6}], "suites.law: grid has no run left between min_tokens and max_tokens"),
     ("grid", [{"sizes": [16], "tokens": [5120]}], "tokens at size 16 are 10 whole steps of 512: give at least 10240"),
-    ("grid", [{"sizes": [16], "tokens": [TOO_MANY]}], "asks for 99999744 tokens, the corpus has"),
-    ("unique_tokens", TOO_MANY, f"suites.law.unique_tokens is {TOO_MANY}, the corpus has"),
-    ("unique_tokens", 100, "unique_tokens is 100: give one batch (512) or more"),
+    ("grid", [{"sizes": [16], "tokens": [TOO_MANY]}], "asks for 99999744 tokens at size 16, the corpus has"),
+    ("grid", [{**BLOCK, "unique_tokens": TOO_MANY}], f"suites.law.grid has unique_tokens {TOO_MANY}, the corpus has"),
+    ("grid", [{**BLOCK, "unique_tokens": 100}], "grid[0].unique_tokens is 100: give one batch (512) or more"),
+    ("unique_tokens", 1024, "suites.law.unique_tokens is not a known key"),
     ("family", "diffuser", "suites.law.family is 'diffuser': choose one of decoder"),
     ("training.precision", "fp8", "suites.law.training.precision is 'fp8': choose one of float32, bfloat16"),
     ("training.batch_tokens", 500, "batch_tokens 500 is not divisible by sequence_length 64: use 448"),

@@ -13,7 +13,7 @@ from sweeps import store
 from sweeps.grid import Cell, Training
 
 CELL = Cell("law", "decoder", 32, 0, (40, 80))
-RECIPE = store.Recipe(Training(), None, 260, "data", "validation", "cpu", "code")
+RECIPE = store.Recipe(Training(), 260, "data", "validation", "cpu", "code")
 
 
 # Code
@@ -68,7 +68,7 @@ def test_a_changed_constant_is_another_code(tree: Path) -> None:
 
 def test_every_part_of_a_recipe_decides() -> None:
     changed: dict[str, Any] = {
-        "unique_tokens": 4096, "vocab_size": 300, "data_digest": "other", "validation_digest": "other",
+        "vocab_size": 300, "data_digest": "other", "validation_digest": "other",
         "device": "cuda", "code_digest": "other",
     }  # fmt: skip
     assert {*changed, "training"} == {field.name for field in fields(store.Recipe)}

@@ -311,12 +311,13 @@ def test_a_diverged_cell_is_a_result(workplace) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_unique_tokens_are_seen_again_and_again(trained, workplace) -> None:
-    workplace.set("suites.law.unique_tokens", 1024)
-    train_cell(workplace.job())
-    record = workplace.record(LONG)
+    cell = "w0016-s0-u1024"
+    workplace.set("suites.law.grid", [{"sizes": [16], "tokens": [LONG], "unique_tokens": 1024}])
+    train_cell(workplace.job(cell))
+    record = workplace.record(LONG, cell)
     assert (record["tokens"], record["unique_tokens"]) == (LONG, 1024)
     # 160 passes over 16 windows: learned by heart, and no use elsewhere.
-    assert lines(workplace.branch(LONG))[-1]["loss"] < record["loss"] - 1
+    assert lines(workplace.branch(LONG, cell))[-1]["loss"] < record["loss"] - 1
     assert record["loss"] > trained.record(LONG)["loss"]
 
 

@@ -1,0 +1,54 @@
+"""A suite's records as the table that analysis reads."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from experiments.project import Project
+from sweeps import store
+
+COLUMNS = (
+    "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
+    "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se", "bits_per_byte",
+    "learning_rate", "batch_tokens", "steps", "seconds", "tokens_per_second", "device", "precision", "compile",
+    "status", "reason", "revision", "torch", "transformers",
+)  # fmt: skip
+
+
+def collect_points(project: Project, suite: str) -> list[dict[str, Any]]:
+    """One row a current branch of the suite's grid; raises ValueError where some are still to be trained."""
+    rows, missing = [], []
+    for job in project.jobs(suite):
+        for steps in job.cell.steps:
+            directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
+            if not store.is_settled(job.state(steps)):
+                missing.append(f"{job.cell.name}/{directory.name}")
+                continue
+            record = store.read_record(directory)
+            assert record is not None
+            run_id = f"{suite}/{record['cell']}/{record['branch']}"
+            rows.append({**record, **record["versions"], "run_id": run_id, "params": record["params_non_embedding"]})
+    if missing:
+        raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {suite}`")
+    return rows
+
+
+def write_points(project: Project, suite: str, path: Path) -> None:
+    """Writes the suite's table, whole or not at all."""
+    import pandas as pd
+
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    pd.DataFrame(collect_points(project, suite))[list(COLUMNS)].to_csv(partial, index=False)
+    partial.replace(path)
+
+
+def is_of_present_grid(project: Project, suite: str, path: Path) -> bool:
+    """Whether the table holds the branches that the params ask for, under present settings, data and code, alone."""
+    try:
+        jobs = project.jobs(suite)
+        with path.open(newline="") as table:
+            fitted = {row["fingerprint"] for row in csv.DictReader(table)}
+    except (ValueError, FileNotFoundError, KeyError):  # No corpus of these params, no table, not our table.
+        return False
+    return fitted == {store.fingerprint(job.cell, job.recipe, steps) for job in jobs for steps in job.cell.steps}
