@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from analysis.laws import FLOPS_PER_PARAM_TOKEN, LAWS, Fitted
-from analysis.page import si
+from analysis.wording import si
 
 SEED_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 GREY = "#808890"

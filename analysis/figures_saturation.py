@@ -36,7 +36,7 @@ def saturating_loss(points: pd.DataFrame, found: dict) -> go.Figure:
     return styled(figure, legend_title="parameters ")
 
 
-def elasticities(found: dict) -> go.Figure:
+def elasticities(_points: pd.DataFrame, found: dict) -> go.Figure:
     """-d ln L / d ln D along every curve, dotted beyond its longest run, with D_sat and its interval at each eps."""
     figure, colors = go.Figure(), shades([size["params"] for size in found["sizes"]])
     for size in found["sizes"]:
@@ -63,7 +63,7 @@ def elasticities(found: dict) -> go.Figure:
     return styled(figure, legend_title="parameters ")
 
 
-def saturation_against_size(found: dict) -> go.Figure:
+def saturation_against_size(_points: pd.DataFrame, found: dict) -> go.Figure:
     """D_sat against parameters by eps: reached with its interval and law, or an arrow where the longest run ended."""
     figure = go.Figure()
     drawn = sample_colorscale("Viridis", [0.28, 0.45, 0.62, 0.8])
@@ -147,3 +147,16 @@ def token_bars(entries: pd.DataFrame, color: str) -> dict:
 def spread_of(values: list[float]) -> tuple[float, float]:
     """The range of the values with a margin."""
     return min(values) / 1.3, max(values) * 1.3
+
+
+# Name, drawing, title and caption of each, in the order of a page.
+FIGURES = (
+    ("saturating", saturating_loss, "Loss far past the compute-optimal tokens",
+     "Filled symbols and solid lines: every token seen once. Open symbols and dashes: one fixed set of tokens, again "
+     "and again. Lines are the form that the runs of that size speak for."),
+    ("elasticities", elasticities, "What more data still buys",
+     "The elasticity: by how many per cent the loss falls for one per cent more tokens. Symbols mark where it falls "
+     "below each eps within the runs, bars are 95% intervals, dots lie beyond the longest run."),
+    ("d-sat", saturation_against_size, "Where improvement ends, against size",
+     "D_sat at each eps: filled for fresh data, open for repeated, an arrow where the longest run had not reached it."),
+)  # fmt: skip

@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from analysis import wording
+
 
 @dataclass(frozen=True)
 class Section:
@@ -38,23 +40,16 @@ def render(out: Path | str, template: str, drawn: Mapping[str, go.Figure], **val
         loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template(template).render(
-        drawings=_script_json(drawn), plotly_js=Markup(get_plotlyjs()), si=si, **values
+        drawings=_script_json(drawn), plotly_js=Markup(get_plotlyjs()), wording=wording, si=wording.si, **values
     )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
-
-
-def si(value: float | None, digits: int = 3) -> str:
-    """1234567 as "1.23M"; a dash when nothing was recorded."""
-    if value is None or value != value:
-        return "-"
-    for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= power:
-            return f"{value / power:.{digits}g}{letter}"
-    return f"{value:.{digits}g}"
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _script_json(drawn: Mapping[str, go.Figure]) -> Markup:

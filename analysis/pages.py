@@ -1,6 +1,6 @@
 """What `--html` writes: title and sections of a fit, a forecast, a design, continued curves and saturation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from analysis import figures, figures_isoflop, figures_saturation
 from analysis.curves.table import Curve
 from analysis.forecast import Forecaster
 from analysis.laws import LAWS, Array
-from analysis.page import Section, si
+from analysis.page import Section
+from analysis.wording import CURVES, data_name, saturation_law, saturation_tokens, si_between
 
 Page = tuple[str, list[Section]]
 NUM_BUDGETS = 40  # places at which a forecast is drawn
@@ -150,19 +151,11 @@ def saturation_page(points: pd.DataFrame, found: Mapping[str, Any]) -> Page:
     header = ("parameters", "data", "curve", *(f"D_sat, eps {eps:g}" for eps in found["eps"]))
     rows = []
     for size in found["sizes"]:
-        told = [
-            f"{si(entry['tokens']) if entry['reached'] else 'not reached'} ({between(entry['ci95'], si)})"
-            for entry in size["d_sat"]
-        ]
-        data = "fresh" if size["unique_tokens"] is None else f"{si(size['unique_tokens'])} repeated"
-        rows.append((f"{size['params']:,.0f}", data, size["verdict"], *told))
-    return "When does a size stop improving?", [
-        Section("Loss far past the compute-optimal tokens", "", figures_saturation.saturating_loss(points, content)),
-        Section("What more data still buys", "", figures_saturation.elasticities(content)),
-        Section(
-            "Where improvement ends", "", figures_saturation.saturation_against_size(content), header, rows,
-        ),
-    ]  # fmt: skip
+        told = [f"{saturation_tokens(entry, size)} ({si_between(entry['ci95'])})" for entry in size["d_sat"]]
+        rows.append((f"{size['params']:,.0f}", data_name(size), CURVES[size["verdict"]], *told))
+    note = "; ".join(saturation_law(law) for law in found["law"])
+    drawn = [Section(title, caption, draw(points, content)) for _, draw, title, caption in figures_saturation.FIGURES]
+    return "When does a size stop improving?", [Section("D_sat", note, None, header, rows), *drawn]
 
 
 def add_band(figure: go.Figure, x: Array, middle: Array, low: Array, high: Array, name: str) -> None:
@@ -178,10 +171,9 @@ def add_band(figure: go.Figure, x: Array, middle: Array, low: Array, high: Array
     )
 
 
-def between(ends: Sequence[float | None], spell: Callable[[float], str] = "{:.4g}".format) -> str:
-    """An interval; null is an end that is not to be seen."""
-    low, high = ("no end" if end is None else spell(end) for end in ends)
-    return f"{low} to {high}"
+def between(ends: Sequence[float]) -> str:
+    """An interval."""
+    return f"{ends[0]:.4g} to {ends[1]:.4g}"
 
 
 def percent(value: float | None) -> str:

@@ -13,8 +13,8 @@ from pyarrow import ArrowInvalid
 REQUIRED = ("size", "cell", "params", "tokens", "flops", "loss", "status")
 # And these of a table of independent runs: see `complete`.
 INDEPENDENT = ("params", "tokens", "loss")
-COUNTS = ("params", "tokens")
-POSITIVE = ("params", "tokens", "flops", "loss")
+COUNTS = ("params", "tokens", "unique_tokens")
+POSITIVE = ("params", "tokens", "flops", "loss", "unique_tokens")
 # Fewer parameters or tokens than this nobody trains: the column is in thousands, millions or billions.
 LEAST_COUNT = 100
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
@@ -87,10 +87,10 @@ def complete(points: pd.DataFrame) -> pd.DataFrame:
     """
     if not set(INDEPENDENT) <= set(points):
         return points
-    points = points.assign(**{name: spelled_out(points[name]) for name in COUNTS})
+    points = points.assign(**{name: spelled_out(points[name]) for name in COUNTS if name in points})
     if "cell" in points:
         return points
-    params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in COUNTS)
+    params, tokens = (pd.to_numeric(points[name], errors="coerce") for name in ("params", "tokens"))
     for name, values in (("params", params), ("tokens", tokens)):
         if 0 < values.median() < LEAST_COUNT:
             raise ValueError(
@@ -119,7 +119,7 @@ def spelled_out(values: pd.Series) -> pd.Series:
 
 def validate_points(points: pd.DataFrame) -> pd.DataFrame:
     """Return the table ordered by size, cell and tokens, or raise ValueError for numbers no law can be fitted to."""
-    for name in POSITIVE:
+    for name in (name for name in POSITIVE if name in points):
         values = pd.to_numeric(points[name], errors="coerce").to_numpy(dtype=float)
         bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
         if bad.size:

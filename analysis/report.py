@@ -27,18 +27,6 @@ FIGURES = (
 )  # fmt: skip
 
 
-SATURATION_FIGURES = (
-    ("saturating", "Loss far past the compute-optimal tokens",
-     "Filled symbols and solid lines: every token seen once. Open symbols and dashes: one fixed set of tokens, again "
-     "and again. Lines are the form that the runs of that size speak for."),
-    ("elasticities", "What more data still buys",
-     "The elasticity: by how many per cent the loss falls for one per cent more tokens. Symbols mark where it falls "
-     "below each eps within the runs, bars are 95% intervals, dots lie beyond the longest run."),
-    ("d-sat", "Where improvement ends, against size",
-     "D_sat at each eps: filled for fresh data, open for repeated, an arrow where the longest run had not reached it."),
-)  # fmt: skip
-
-
 def write_report(
     points: pd.DataFrame,
     law: Mapping,
@@ -55,10 +43,7 @@ def write_report(
     drawn = {name: draw(points, dict(law)) for name, draw, _, _ in FIGURES}
     drawn["heldout"] = figures.predicted_against_measured(points, dict(law))
     if saturation is not None:
-        runs, found = saturation[0], dict(saturation[1])
-        drawn["saturating"] = figures_saturation.saturating_loss(runs, found)
-        drawn["elasticities"] = figures_saturation.elasticities(found)
-        drawn["d-sat"] = figures_saturation.saturation_against_size(found)
+        drawn |= {name: draw(saturation[0], dict(saturation[1])) for name, draw, _, _ in figures_saturation.FIGURES}
     render(
         out,
         "report.html.j2",
@@ -67,7 +52,7 @@ def write_report(
         figures=[(name, title, caption) for name, _, title, caption in FIGURES],
         heldout_rows=law["heldout"]["rows"],
         saturation=saturation and saturation[1],
-        saturation_figures=SATURATION_FIGURES,
+        saturation_figures=[(name, title, caption) for name, _, title, caption in figures_saturation.FIGURES],
         costs=cost_table(points),
         provenance=flatten({**provenance, "inputs": law["inputs"], "versions": library_versions(provenance)}),
     )

@@ -85,12 +85,19 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
     longest = {row["size"]: float(row["loss"]) for row in rows if row["tokens"] == "196608" and row["seed"] == "0"}
     assert longest["80"] < longest["16"]
     assert "figure-isoflop" in (checkout.path / "results/report.html").read_text()
-    assert "10 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+    found = json.loads((checkout.path / "results/saturation.json").read_text())
+    assert [(size["params"], size["data"]) for size in found["sizes"]] == [
+        (params, data) for params in (796, 2552, 5268) for data in ("epochs", "fresh")
+    ]
+    assert "When does a size stop improving?" in (checkout.path / "results/report.html").read_text()
+    assert "16 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
 
 
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:
     said = checkout.run("scalelab", "status")
     assert "law: 30 done" in said
+    assert "saturation: 30 done" in said
+    assert "796 parameters, fresh: " in said
     assert "held out" in said
     assert str(checkout.path / "results/report.html") in said
     assert "make ui" in said

@@ -6,8 +6,8 @@ import pytest
 
 from analysis import figures
 from analysis.figures import law_of
-from analysis.page import si
 from analysis.report import cost_table, flatten, write_report
+from analysis.wording import si
 
 
 def traces_of_size(figure, size):

@@ -20,6 +20,7 @@ from experiments.bench.chinchilla_peer import VALUES, starts
 from experiments.bench.coverage import CoverageBench, missed, row_of, settings, simulate_batch
 from experiments.bench.designs import SD_RANGE, Design, TrueNoise, designs, laptop_grid, rectangle
 from experiments.bench.fit import OURS, THEIRS, FitBench, fit_theirs, objective, peer_python, show, table_of, timed_fit
+from experiments.bench.optima import check_draws
 from experiments.bench.simulate import TARGETS, simulate
 
 
@@ -64,7 +65,9 @@ def test_ratio_and_its_interval_come_from_rounds(points: pd.DataFrame) -> None:
     assert (table["status"], table[OURS]["samples"]) == ("ok", [0.1, 0.2, 0.1])
     assert table_of(FitBench(), points, rounds_of(params, [0.3], [10.0]))["status"] == "missed"
     screen = io.StringIO()
-    show(table, Console(file=screen, width=200))
+    bootstrap = {"draws": 4000, "cpu_seconds": 2.0, "checked": 50, "starts": 100, "largest_gain": -1e-18}
+    show(table | {"bootstrap": bootstrap}, Console(file=screen, width=200))
+    assert "finds at best -1e-18 of an objective" in screen.getvalue()
     assert "3,125" in screen.getvalue()
     assert "100 times fewer CPU-seconds [50, 120]" in screen.getvalue()
 
@@ -73,6 +76,12 @@ def test_a_worse_minimum_misses(points: pd.DataFrame) -> None:
     params = timed_fit(FitBench(starts=8), points)["params"]
     swapped = [{OURS: one[THEIRS], THEIRS: one[OURS]} for one in rounds_of(params, [9.0], [0.1])]
     assert table_of(FitBench(), points, swapped)["status"] == "missed"
+
+
+def test_every_draw_is_solved_again_by_scipy(points: pd.DataFrame) -> None:
+    found = check_draws(points, 1e-3, draws=20, checked=3, starts=4, seed=0)
+    assert (found["draws"], found["checked"], found["starts"]) == (20, 3, 4)
+    assert -1e-4 < found["largest_gain"] <= 1e-12
 
 
 def test_a_peer_that_cannot_be_had_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

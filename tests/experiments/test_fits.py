@@ -166,7 +166,7 @@ def test_a_shell_sees_the_same_refusal(table, newcomer):
 def test_unique_tokens_that_are_no_number_are_refused(table, newcomer):
     table.assign(unique_tokens="lots").to_csv("runs.csv", index=False)
     said = newcomer.refusal("fit", "runs.csv", "--law", "repeated")
-    assert "unique_tokens holds a value that is not finite and above zero; drop that row" in said
+    assert "unique_tokens is 'lots' in line 2 (24 such rows); give a count such as 1400000000 or 1.4B" in said
 
 
 @pytest.mark.parametrize(("option", "choice"), [("--law", "interaction"), ("--estimator", "least-squares")])
@@ -179,13 +179,17 @@ def test_an_unknown_choice_lists_those_there_are(option, choice, table, newcomer
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
 @pytest.mark.parametrize("place", ["folder", "runs.csv/law.json", "/proc/nowhere/law.json"])
-def test_a_law_that_cannot_be_written_leaves_nothing_behind(place, table, newcomer):
+def test_a_law_that_cannot_be_written_is_on_the_screen_all_the_same(option, place, table, newcomer):
     table.to_csv("runs.csv", index=False)
     (newcomer.path / "folder").mkdir()
-    said = newcomer.refusal("fit", "runs.csv", *QUICK, "--json", place)
-    assert f"--json {place} cannot be written" in said
-    assert said.endswith("name another file")
+    code, out, err = newcomer.scalelab("fit", "runs.csv", *QUICK, option, place)
+    assert code == 2
+    assert "alpha" in out
+    assert err.startswith(f"scalelab: {option} {place} cannot be written")
+    assert err.endswith("name another file\n")
+    assert {path.name for path in newcomer.path.rglob("*")} == {"runs.csv", "folder"}
 
 
 def test_only_json_is_printed_when_asked(law_path, newcomer):

@@ -1,0 +1,41 @@
+"""How numbers and findings are said, the same on the screen, in pages and in the report. Standard library only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CURVES = {"power": "no end", "fixed-n": "a floor", "stops": "stops", "undetermined": "undecided"}
+
+
+def si(value: float | None, digits: int = 3) -> str:
+    """1234567 as "1.23M"; a dash when nothing was recorded."""
+    if value is None or value != value:
+        return "-"
+    for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power:
+            return f"{value / power:.{digits}g}{letter}"
+    return f"{value:.{digits}g}"
+
+
+def si_between(ends: Sequence[float | None]) -> str:
+    """An interval of counts; null is an end that no draw shows."""
+    low, high = ends
+    return f"{si(low)} to {si(high)}" if high is not None else "no end" if low is None else f"{si(low)} or more"
+
+
+def data_name(size: Mapping[str, Any]) -> str:
+    """Fresh, or the set of tokens that was repeated: of an entry in saturation.json."""
+    return "fresh" if size["unique_tokens"] is None else f"{si(size['unique_tokens'])} repeated"
+
+
+def saturation_tokens(entry: Mapping[str, Any], size: Mapping[str, Any]) -> str:
+    """D_sat, or that it lies beyond the longest run or before the shortest."""
+    if not entry["reached"]:
+        return f"> {si(size['longest_tokens'])}"
+    return "< " * (entry["tokens"] <= size["shortest_tokens"]) + si(entry["tokens"])
+
+
+def saturation_law(law: Mapping[str, Any]) -> str:
+    """How D_sat grows with size: an entry of `law` in saturation.json."""
+    interval = law["ci95"]["p"]
+    spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "no interval: some draws do not reach it"
+    return f"{data_name(law)}, eps {law['eps']:g}: D_sat ~ N^{law['p']:.2f} ({spread}) over {law['num_sizes']} sizes"
