@@ -61,6 +61,19 @@ def loss_against_tokens(points: pd.DataFrame, law: dict) -> go.Figure:
     return styled(figure)
 
 
+def loss_against_params(points: pd.DataFrame, law: dict) -> go.Figure:
+    """Every run against its size, and the law's curve: for a law of the parameters alone."""
+    fitted, figure = law_of(law), go.Figure()
+    reach = _spread(points["params"], 1.25)
+    curve = {"x": reach, "y": fitted.loss(reach, 1.0), "mode": "lines", "line": {"color": GREY, "width": 2}}
+    figure.add_scatter(**curve, name="law", hoverinfo="skip")
+    for size, color in size_colors(points).items():
+        rows = points[points["size"] == size]
+        figure.add_scatter(**_runs(rows, rows["params"], rows["loss"], color), error_y=_loss_bars(rows, color))
+    figure.update_layout(xaxis={**COUNT_AXIS, "title": {"text": "parameters"}}, yaxis=loss_axis(points))
+    return styled(figure)
+
+
 def fitted_surface(points: pd.DataFrame, law: dict) -> go.Figure:
     """The law as a surface over parameters and tokens with every run above or below it."""
     fitted, figure = law_of(law), go.Figure()
@@ -233,7 +246,7 @@ def _spread(values: pd.Series, margin: float, count: int = 80) -> np.ndarray:
     return np.geomspace(float(values.min()) / margin, float(values.max()) * margin, count)
 
 
-def styled(figure: go.Figure, legend_title: str = "width ") -> go.Figure:
+def styled(figure: go.Figure, legend_title: str = "size ") -> go.Figure:
     """The figure with what all of them share: transparent ground, grey lines, font, legend on top."""
     figure.update_xaxes(title_standoff=12, gridcolor=GRID, zeroline=False, linecolor=GRID)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID)

@@ -11,8 +11,10 @@ from plotly.colors import sample_colorscale
 from analysis.figures import COUNT_AXIS, GREY, loss_axis, styled
 from analysis.laws import LAWS, Fitted
 from analysis.saturation import curves_of, elasticity
+from analysis.wording import data_name
 
 CHINCHILLA = 20.0  # tokens a parameter that a budget is best spent on, by Hoffmann et al. (2022)
+OPEN = 30.0
 PAST = 3.0  # how far beyond its longest run a curve is drawn
 
 
@@ -122,7 +124,7 @@ def look(size: dict, color: str) -> dict:
     """Name, line and symbol of one size on one kind of data."""
     repeated = size["data"] == "epochs"
     return {
-        "name": f"{size['params']:,.0f}" + " repeated" * repeated,
+        "name": f"{size['params']:,.0f} {data_name(size)}",
         "line": {"color": color, "width": 2, "dash": "dash" if repeated else "solid"},
         "marker": {"color": color, "size": 8, "symbol": "circle-open" if repeated else "circle"},
     }
@@ -136,8 +138,9 @@ def shades(params: list[float]) -> dict[float, str]:
 
 
 def token_bars(entries: pd.DataFrame, color: str) -> dict:
-    """Error bars of the 95% intervals of D_sat; an end that is not to be seen is left out."""
-    low, high = (pd.to_numeric(entries["ci95"].str[end]).fillna(entries["tokens"]) for end in (0, 1))
+    """Error bars of the 95% intervals of D_sat; one without end is drawn to OPEN times the tokens."""
+    low = pd.to_numeric(entries["ci95"].str[0]).fillna(entries["tokens"] / OPEN)
+    high = pd.to_numeric(entries["ci95"].str[1]).fillna(entries["tokens"] * OPEN)
     return {
         "type": "data", "symmetric": False, "array": (high - entries["tokens"]).clip(lower=0),
         "arrayminus": (entries["tokens"] - low).clip(lower=0), "color": color, "thickness": 1.5, "width": 4,
@@ -156,7 +159,8 @@ FIGURES = (
      "and again. Lines are the form that the runs of that size speak for."),
     ("elasticities", elasticities, "What more data still buys",
      "The elasticity: by how many per cent the loss falls for one per cent more tokens. Symbols mark where it falls "
-     "below each eps within the runs, bars are 95% intervals, dots lie beyond the longest run."),
+     "below each eps within the runs, bars are 95% intervals (one without end is cut off at 30 times), dots lie beyond "
+     "the longest run."),
     ("d-sat", saturation_against_size, "Where improvement ends, against size",
      "D_sat at each eps: filled for fresh data, open for repeated, an arrow where the longest run had not reached it."),
 )  # fmt: skip

@@ -37,6 +37,11 @@ class Observations:
                 "another --law"
             )
         logs = {name: _log_column(points, params_column if name == "params" else name) for name in law.columns}
+        if "unique_tokens" in logs and not (logs["unique_tokens"] < logs["tokens"]).any():
+            raise ValueError(
+                f"points: the law {law.name} is of repeated tokens, and no run saw more tokens than are unique; fit "
+                "another --law"
+            )
         for name, label in (("params", "sizes"), ("tokens", "token counts")):
             have = len(np.unique(logs[name])) if name in logs else MIN_LEVELS
             if have < MIN_LEVELS:

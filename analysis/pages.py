@@ -12,7 +12,7 @@ from analysis.curves.table import Curve
 from analysis.forecast import Forecaster
 from analysis.laws import LAWS, Array
 from analysis.page import Section
-from analysis.wording import CURVES, data_name, saturation_law, saturation_tokens, si_between
+from analysis.wording import curve_name, data_name, saturation_law, saturation_tokens, si_between
 
 Page = tuple[str, list[Section]]
 NUM_BUDGETS = 40  # places at which a forecast is drawn
@@ -30,9 +30,16 @@ def fit_page(points: pd.DataFrame, law: Mapping[str, Any]) -> Page:
     ends = law["ci95"] | {name: law["exponents"][f"{name}_ci95"] for name in ("a", "b") if law["exponents"]}
     rows = [(name, f"{value:.6g}", between(ends[name])) for name, value in values.items()]
     sections = [Section("The law", note, None, ("", "estimate", "95% interval"), rows)]
-    if "tokens" in columns:
+    # A law that reads the unique tokens has no one curve a size: its figures would draw it as if nothing repeated.
+    if "unique_tokens" in columns:
+        sections.append(
+            Section("Figures", "The law depends on the unique tokens of every run: no curve shows all runs.")
+        )
+    elif "tokens" in columns:
         sections.append(Section("Loss against tokens", "", figures.loss_against_tokens(points, content)))
-    if law["exponents"]:
+    else:
+        sections.append(Section("Loss against parameters", "", figures.loss_against_params(points, content)))
+    if law["exponents"] and "unique_tokens" not in columns:
         sections.append(Section("Equal compute", "", figures.isoflop(points, content)))
         sections.append(Section("The compute-optimal frontier", "", figures.frontier(points, content)))
     if columns == {"params", "tokens"}:
@@ -69,7 +76,7 @@ def approach_sections(points: pd.DataFrame, approaches: Mapping[str, Any]) -> li
 
 def forecast_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
     """One forecast, and the loss of the best run of every budget around it."""
-    flops = found["flops"] if "flops" in found else figures.FLOPS_PER_PARAM_TOKEN * found["params"] * found["tokens"]
+    flops = figures.FLOPS_PER_PARAM_TOKEN * found["params"] * found["tokens"]  # of training: serving is not on the axis
     low, high = forecaster.ranges["flops"]
     budgets = np.geomspace(min(low, flops), 3 * max(high, flops), NUM_BUDGETS)
     best = pd.DataFrame([forecaster.best(budget) for budget in budgets])
@@ -90,7 +97,8 @@ def forecast_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
         rows.append((name, f"{found[name]:.4g}", spread))
     header = ("", "forecast", "95% interval")
     section = Section("Forecast", "; ".join(found["warnings"]), figures.styled(figure, ""), header, rows)
-    return f"Loss {found['loss']:.4f} for {flops:.3g} FLOPs", [section]
+    served = f" and {found['tokens_served']:.3g} tokens served" if "tokens_served" in found else ""
+    return f"Loss {found['loss']:.4f} for {found.get('flops', flops):.3g} FLOPs{served}", [section]
 
 
 def design_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
@@ -152,8 +160,13 @@ def saturation_page(points: pd.DataFrame, found: Mapping[str, Any]) -> Page:
     rows = []
     for size in found["sizes"]:
         told = [f"{saturation_tokens(entry, size)} ({si_between(entry['ci95'])})" for entry in size["d_sat"]]
-        rows.append((f"{size['params']:,.0f}", data_name(size), CURVES[size["verdict"]], *told))
-    note = "; ".join(saturation_law(law) for law in found["law"])
+        rows.append((f"{size['params']:,.0f}", data_name(size), curve_name(size), *told))
+    note = (
+        "D_sat is the number of tokens from which the elasticity of the loss, -d ln L / d ln D, stays below eps: "
+        "doubling the data beyond it lowers the loss by less than 0.7 eps. In brackets 95% intervals; > means that the "
+        "longest run had not reached it, < that the shortest had. A curve has no end (a power law), a floor, or stops; "
+        f"with it the weight of the evidence. Of {', '.join(found['inputs']) or 'the runs'}. "
+    ) + "; ".join(saturation_law(law) for law in found["law"])
     drawn = [Section(title, caption, draw(points, content)) for _, draw, title, caption in figures_saturation.FIGURES]
     return "When does a size stop improving?", [Section("D_sat", note, None, header, rows), *drawn]
 

@@ -119,6 +119,8 @@ def spelled_out(values: pd.Series) -> pd.Series:
 
 def validate_points(points: pd.DataFrame) -> pd.DataFrame:
     """Return the table ordered by size, cell and tokens, or raise ValueError for numbers no law can be fitted to."""
+    if "unique_tokens" in points:  # an empty entry: no token was seen twice
+        points = points.assign(unique_tokens=points["unique_tokens"].fillna(points["tokens"]))
     for name in (name for name in POSITIVE if name in points):
         values = pd.to_numeric(points[name], errors="coerce").to_numpy(dtype=float)
         bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))

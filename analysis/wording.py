@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-CURVES = {"power": "no end", "fixed-n": "a floor", "stops": "stops", "undetermined": "undecided"}
+CURVES = {"power": "no end", "fixed-n": "a floor", "stops": "stops"}
 
 
 def si(value: float | None, digits: int = 3) -> str:
     """1234567 as "1.23M"; a dash when nothing was recorded."""
     if value is None or value != value:
         return "-"
+    value = float(f"{value:.{digits}g}")  # rounded first: 999,999 is 1M, not 1000k
     for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= power:
             return f"{value / power:.{digits}g}{letter}"
@@ -20,6 +21,13 @@ def si_between(ends: Sequence[float | None]) -> str:
     """An interval of counts; null is an end that no draw shows."""
     low, high = ends
     return f"{si(low)} to {si(high)}" if high is not None else "no end" if low is None else f"{si(low)} or more"
+
+
+def curve_name(size: Mapping[str, Any]) -> str:
+    """The form that the runs speak for and its weight: of an entry in saturation.json."""
+    best = max(size["models"], key=lambda name: size["models"][name])
+    said = f"{CURVES[best]} ({size['models'][best]:.0%})"
+    return "undecided: " * (size["verdict"] == "undetermined") + said + ", then rises" * size["rises"]
 
 
 def data_name(size: Mapping[str, Any]) -> str:
@@ -36,6 +44,6 @@ def saturation_tokens(entry: Mapping[str, Any], size: Mapping[str, Any]) -> str:
 
 def saturation_law(law: Mapping[str, Any]) -> str:
     """How D_sat grows with size: an entry of `law` in saturation.json."""
-    interval = law["ci95"]["p"]
-    spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "no interval: some draws do not reach it"
+    low, high = ("no end" if end is None else f"{end:.2f}" for end in law["ci95"]["p"])
+    spread = f"{low} to {high}"
     return f"{data_name(law)}, eps {law['eps']:g}: D_sat ~ N^{law['p']:.2f} ({spread}) over {law['num_sizes']} sizes"

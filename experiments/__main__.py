@@ -237,7 +237,7 @@ def extrapolate(
     from experiments.curves import forecast_table, print_forecasts, write_forecasts
 
     result, rows = forecast_table(curves)
-    write_forecasts(result, rows, json_out, csv_out)
+    write_forecasts(curves, result, rows, json_out, csv_out)
     if str(json_out) != "-":
         print_forecasts(result)
     if html_out is not None:

@@ -61,8 +61,12 @@ def predictions(curve: Curve, forecast: Forecast) -> pd.DataFrame:
     return pd.DataFrame({**curve.keys, **columns}, index=curve.test_rows_T)
 
 
-def write_forecasts(result: dict[str, Any], rows: pd.DataFrame, json_out: Path | None, csv_out: Path | None) -> None:
+def write_forecasts(
+    source: Path, result: dict[str, Any], rows: pd.DataFrame, json_out: Path | None, csv_out: Path | None
+) -> None:
     """Writes what was asked for; neither file where one of them cannot be written."""
+    if csv_out is not None and csv_out.resolve() == source.resolve():
+        raise ValueError(f"--csv {csv_out} is the table of curves: name another file")
     for option, out in (("--json", json_out), ("--csv", csv_out)):
         if out is not None and out.is_dir():
             raise ValueError(f"{option} {out} is a directory: name a file in it")

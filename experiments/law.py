@@ -87,7 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
-    from experiments.saturation import read_saturation
+    from experiments import saturation
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -95,8 +95,11 @@ def write_law_report(dry_run: bool) -> str:
     if law["law"] != "hoffmann" or law["heldout"] is None:
         raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
-    write_report(points, law, REPORT, provenance(project, points), read_saturation())
-    return f"report: {REPORT.resolve()}" + f" ({OTHER_RUNS})" * (not is_of_present_grid(project, SUITE, POINTS))
+    write_report(points, law, REPORT, provenance(project, points), saturation.read_saturation())
+    stale = [] if is_of_present_grid(project, SUITE, POINTS) else [OTHER_RUNS]
+    if saturation.POINTS.exists() and not is_of_present_grid(project, saturation.SUITE, saturation.POINTS):
+        stale.append(saturation.OTHER_RUNS)
+    return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
 
 
 def provenance(project: Project, points: "pd.DataFrame") -> dict[str, Any]:

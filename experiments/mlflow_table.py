@@ -17,6 +17,7 @@ PARENT = "mlflow.parentRunId"
 SQLITE = "sqlite:///"
 ENDPOINT = "validation/loss"  # a point of it is the end of one branch, at its tokens
 NAMES = ("params", "tokens", "loss")
+UNIQUE = "unique_tokens"  # where tokens were repeated
 
 
 def runs_table(experiment: str, columns: Mapping[str, str], tracking_uri: str | None = None) -> pd.DataFrame:
@@ -63,15 +64,16 @@ def _rows(client: "MlflowClient", run: "Run", columns: Mapping[str, str]) -> lis
                 f"mlflow run {run.info.run_name!r} logged no {', '.join(missing)}; it has {', '.join(sorted(logged))}: "
                 "name others with --params-col, --tokens-col or --loss-col, or delete the run"
             )
-        return [{name: _number(logged[name]) for name in wanted}]
+        return [{name: _number(logged[name]) for name in (*wanted, UNIQUE) if name in logged}]
     if not run.data.tags["scalelab.cell"]:
         return []  # the sweep itself
     size, params = float(run.data.params["size"]), float(run.data.params["params_non_embedding"])
+    unique = float(run.data.params.get(UNIQUE, "inf"))
     cell = f"{run.info.run_name}@{run.data.tags[PARENT][:8]}"
     return [
         {
             "size": size, "cell": cell, "params": params, "tokens": point.step, "flops": 6.0 * params * point.step,
-            "loss": point.value, "status": "done",
+            "loss": point.value, "status": "done", UNIQUE: min(unique, point.step),
         }
         for point in client.get_metric_history(run.info.run_id, ENDPOINT)
     ]  # fmt: skip

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from experiments.law import LAW, POINTS, REPORT
 from experiments.project import CACHE, Project
+from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
 from experiments.snapshot import Sweep
 
-ARTIFACTS = (POINTS, LAW, SATURATION, REPORT)
+ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, REPORT)
 
 
 def publish(follow: bool, dry_run: bool) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.params import FitParams
-from analysis.wording import CURVES, data_name, saturation_law, saturation_tokens, si, si_between
+from analysis.wording import curve_name, data_name, saturation_law, saturation_tokens, si, si_between
 from experiments.fits import read_table
 from experiments.points import write_points
 from experiments.project import RESULTS, Project
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUITE = "saturation"
+OTHER_RUNS = "saturation.json is of other runs than params.yaml asks for: dvc repro"
 POINTS, SATURATION = RESULTS / "saturation_points.csv", RESULTS / "saturation.json"
 
 
@@ -50,26 +51,28 @@ def read_saturation() -> "tuple[pd.DataFrame, dict[str, Any]] | None":
 
 def print_saturation(found: dict[str, Any]) -> None:
     """A row a size and kind of data: its curve, and the tokens at which it reaches each eps."""
-    table = Table("N", "data", "curve", *(f"D_sat({eps:g})" for eps in found["eps"]))
+    table = Table("N", "data", "curve", *(f"eps {eps:g}" for eps in found["eps"]))
     for size in found["sizes"]:
-        weight = max(size["models"].values())
-        curve = f"{CURVES[size['verdict']]}\n({weight:.0%})"
         cells = (f"{saturation_tokens(entry, size)}\n({si_between(entry['ci95'])})" for entry in size["d_sat"])
-        table.add_row(f"{size['params']:,.0f}\n(to {si(size['longest_tokens'])})", data_name(size), curve, *cells)
+        table.add_row(
+            f"{size['params']:,.0f}\n(to {si(size['longest_tokens'])})", data_name(size), curve_name(size), *cells
+        )
     console = Console(soft_wrap=True, highlight=False)
+    console.print("D_sat, the tokens from which the elasticity -d ln L / d ln D stays below eps (95% interval):")
     console.print(table)
     for law in found["law"]:
         console.print(saturation_law(law))
+    if found["num_dropped"]:
+        console.print(f"{found['num_dropped']} runs are left out: their status is not done (diverged or failed)")
     for row in found["skipped"]:
         console.print(f"left out: {row['params']:,.0f} parameters, {data_name(row)}: {row['reason']}")
 
 
 def saturation_sentence(size: dict[str, Any]) -> str:
-    """One curve in a line: its form, and the least eps that its runs reached."""
-    weight = max(size["models"].values())
-    reached = [entry for entry in size["d_sat"] if entry["reached"]] or size["d_sat"][:1]
-    far = reached[-1]
+    """One curve in a line: its form, and where it reaches the first eps."""
+    first = size["d_sat"][0]
     return (
-        f"{size['params']:,.0f} parameters, {data_name(size)}: {CURVES[size['verdict']]} ({weight:.0%}), elasticity "
-        f"below {far['eps']:g} from {saturation_tokens(far, size)} tokens ({si_between(far['ci95'])})"
+        f"{size['params']:,.0f} parameters, {data_name(size)}: {curve_name(size)}; elasticity below "
+        f"{first['eps']:g} from {saturation_tokens(first, size)} tokens ({si_between(first['ci95'])}), "
+        f"{size['num_runs']} runs in {size['num_cells']} cells"
     )

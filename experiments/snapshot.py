@@ -80,10 +80,9 @@ def read_cells(runs: Path, sweep: Sweep) -> list[CellFiles]:
     A branch that is being trained appears when it is whole: until then a restart may write its lines anew.
     """
     records: dict[Cell, dict[str, dict[str, Any]]] = {}
-    planned = {(cell.width, cell.seed): cell for cell in sweep.cells}
+    planned = {cell.name: cell for cell in sweep.cells}
     for record in store.read_records(runs, sweep.suite):
-        key = (record["size"], record["seed"])
-        cell = planned.get(key) or Cell(sweep.suite, record["family"], *key, steps=())
+        cell = planned.get(record["cell"]) or _cell_of(record)
         if record["fingerprint"] == store.fingerprint(cell, sweep.recipe, record["steps"]):
             records.setdefault(cell, {})[record["branch"]] = record
     found = [
@@ -91,6 +90,13 @@ def read_cells(runs: Path, sweep: Sweep) -> list[CellFiles]:
         for cell in {**dict.fromkeys(sweep.cells), **records}
     ]
     return [files for files in found if files.records or any(files.curves.values())]
+
+
+def _cell_of(record: dict[str, Any]) -> Cell:
+    """A cell that the grid does not ask for, without its steps; its name says how many tokens are unique."""
+    unique = record["cell"].partition("-u")[2]
+    named = (record["suite"], record["family"], record["size"], record["seed"])
+    return Cell(*named, steps=(), unique_tokens=int(unique) if unique else None)
 
 
 def _read_cell(runs: Path, recipe: store.Recipe, cell: Cell, records: dict[str, dict[str, Any]]) -> CellFiles:

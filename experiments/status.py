@@ -8,13 +8,13 @@ from rich.console import Console
 from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
 from experiments.points import is_of_present_grid
 from experiments.project import Project
+from experiments.saturation import OTHER_RUNS as OTHER_SATURATION
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION, saturation_sentence
 from experiments.saturation import SUITE as SATURATION_SUITE
 from sweeps import store
 from sweeps.train_job import CellJob
 
-OTHER_SATURATION = "saturation.json is of other runs than params.yaml asks for: dvc repro"
 SHOWN = ("params", "exponents", "diagnostics", "heldout", "num_points")
 
 

@@ -126,6 +126,8 @@ class _Publisher:
             "params_non_embedding": shape.params_non_embedding,
             "params_total": shape.params_total(self.sweep.recipe.vocab_size),
         }
+        if files.cell.unique_tokens is not None:
+            sizes["unique_tokens"] = files.cell.unique_tokens
         # A trunk that made way for another recipe's and was trained again has the same lines: they are logged already.
         counts = logged | {stream: max(len(lines), logged.get(stream, 0)) for stream, lines in files.curves.items()}
         done = {"scalelab.logged": json.dumps(counts), "scalelab.published": files.digest}

@@ -96,7 +96,7 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:
     said = checkout.run("scalelab", "status")
     assert "law: 30 done" in said
-    assert "saturation: 30 done" in said
+    assert "saturation: 36 done" in said
     assert "796 parameters, fresh: " in said
     assert "held out" in said
     assert str(checkout.path / "results/report.html") in said

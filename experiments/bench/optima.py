@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from analysis.laws import Array
 
+STARTS = 48  # of the fit that the draws leave from
 SCALE = 1e3  # what scipy minimises is of order one, so that its tolerances mean something
 TIGHT = {"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-12}
 
@@ -30,7 +31,7 @@ def check_draws(
 
     observations, estimator = Observations.of(points), Estimator("huber", delta)
     weights_PN = resample_runs(points, draws, np.random.default_rng(seed))
-    best_K = fit(observations, HOFFMANN, estimator, starts=48, seed=seed).fitted.theta_K
+    best_K = fit(observations, HOFFMANN, estimator, starts=STARTS, seed=seed).fitted.theta_K
     began = time.process_time()
     _, objective_P = estimator.solve(
         HOFFMANN, observations.logs, observations.log_loss_N, np.tile(best_K, (draws, 1)), weights_PN

@@ -35,8 +35,9 @@ def test_every_law_has_a_page_of_what_it_has(sweep: pd.DataFrame, quick, form: s
     for name, value in law["params"].items():
         assert f"{name} {value:.6g} " in said
     drawn = [section.title for section in sections if section.figure is not None]
-    assert ("Equal compute" in drawn) == bool(law["exponents"]) == (form in ("hoffmann", "kaplan", "repeated"))
-    assert ("Loss against tokens" in drawn) == (form != "fixed-d")
+    assert ("Equal compute" in drawn) == (form in ("hoffmann", "kaplan"))
+    assert ("Loss against tokens" in drawn) == (form not in ("fixed-d", "repeated"))
+    assert ("Loss against parameters" in drawn) == (form == "fixed-d")
     for finding in law["diagnostics"]:
         assert finding["remedy"] in said
     write_page(tmp_path / "page.html", title, sections)

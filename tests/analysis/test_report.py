@@ -131,3 +131,10 @@ def test_cost_counts_what_was_trained(sweep):
 def test_numbers_are_short():
     assert [si(value) for value in (1234567, 999.0, 2.5e12, 0.25)] == ["1.23M", "999", "2.5T", "0.25"]
     assert flatten({"a": {"b": 1}, "c": 2}) == [("a b", "1"), ("c", "2")]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(999_999, "1M"), (999_400, "999k"), (999_600_000, "1G"), (999.9, "1k"), (0.5, "0.5")]
+)
+def test_counts_are_rounded_before_their_letter(value, said):
+    assert si(value) == said

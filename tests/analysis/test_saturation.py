@@ -7,7 +7,7 @@ import pytest
 from analysis.laws import LAWS, Fitted
 from analysis.params import FitParams
 from analysis.points import complete
-from analysis.saturation import elasticity, fit_forms, fit_saturation, saturation_tokens, study
+from analysis.saturation import elasticity, fit_saturation, saturation_tokens, study
 
 TRUTHS = {
     "power": Fitted.of(LAWS["power"], {"B": 12.0, "beta": 0.12}),
@@ -84,8 +84,8 @@ def test_intervals_hold_the_truth_and_what_is_not_reached_says_so():
 
 def test_too_few_token_counts_are_refused():
     table = curve(TRUTHS["power"], 0.002, 0)
-    with pytest.raises(ValueError, match="4 token counts cannot tell three forms of curve apart; train 5 or more"):
-        fit_forms(table[table["tokens"].isin(TOKENS[:4])], 4, 0)
+    with pytest.raises(ValueError, match="5 token counts cannot tell three forms of curve apart; train 6 or more"):
+        study(table[table["tokens"].isin(TOKENS[:5])], None, SETTINGS)
 
 
 def family(data: str, seed: int) -> pd.DataFrame:
@@ -125,16 +125,89 @@ def tokens_of_middle(eps: float) -> float:
 
 def test_a_size_with_too_few_token_counts_is_left_out_and_named():
     table = family("fresh", 0)
-    short = table.drop(table.index[(table["params"] == 2e3) & ~table["tokens"].isin(TOKENS[:4])])
+    short = table.drop(table.index[(table["params"] == 2e3) & ~table["tokens"].isin(TOKENS[:5])])
     found = fit_saturation(short, SETTINGS)
     assert [size["params"] for size in found["sizes"]] == [8e3, 3.2e4]
     assert found["skipped"] == [
         {
             "params": 2e3,
             "unique_tokens": None,
-            "reason": "4 token counts cannot tell three forms of curve apart; train 5 or more",
+            "reason": "5 token counts cannot tell three forms of curve apart; train 6 or more",
         }
     ]
     assert found["law"] == []
-    with pytest.raises(ValueError, match=r"points: 4 token counts cannot tell .* train 5 or more at one size"):
+    with pytest.raises(ValueError, match=r"points: 5 token counts cannot tell .* train 6 or more"):
         fit_saturation(short[short["params"] == 2e3], SETTINGS)
+
+
+def shared_noise(num_sweeps: int) -> list[dict]:
+    """D_sat laws of simulated families whose truth is N^0.8."""
+    tables = [family("fresh", seed) for seed in range(num_sweeps)]
+    return [fit_saturation(table, SETTINGS)["law"][0] for table in tables]
+
+
+def test_the_interval_of_the_law_holds_the_truth():
+    """Draws of different sizes are apart: with one stream for all of them the coverage was 80%."""
+    laws = shared_noise(40)
+    inside = sum(law["ci95"]["p"][0] <= 0.8 <= law["ci95"]["p"][1] for law in laws)
+    assert inside >= 35
+
+
+def test_draws_of_two_sizes_are_independent():
+    table = family("fresh", 3)
+    first, second = (
+        study(table[table["params"] == size], None, SETTINGS, index) for index, size in ((0, 2e3), (1, 8e3))
+    )
+    drawn = np.corrcoef(np.log(first.drawn_EP[0]), np.log(second.drawn_EP[0]))[0, 1]
+    assert abs(drawn) < 0.35
+
+
+@pytest.mark.parametrize(("form", "num_cells"), [("fixed-n", 2), ("fixed-n", 1), ("stops", 2)])
+def test_intervals_cover_d_sat(form, num_cells):
+    expected, inside = tokens_of(TRUTHS[form], 0.05, 1e12), 0
+    for seed in range(40):
+        entry = study(curve(TRUTHS[form], 0.004, seed, num_cells), None, SETTINGS).to_dict()["d_sat"][0]
+        low, high = entry["ci95"]
+        inside += low is not None and low <= expected <= (np.inf if high is None else high)
+    assert inside >= 35
+
+
+def test_a_short_and_a_long_cell_are_weighed_by_what_they_share():
+    """Unbalanced cells: the level of a cell is its own, its slope everybody's. Plain least squares mixes the two."""
+    truth, errors = TRUTHS["fixed-n"], {"cells": [], "runs": []}
+    expected = tokens_of(truth, 0.05, 1e12)
+    for seed in range(12):
+        table = curve(truth, 0.0, 0)
+        rng = np.random.default_rng(seed)
+        shift = {cell: 0.02 * rng.standard_normal() for cell in table["cell"].unique()}
+        noise = table["cell"].map(shift) + 0.001 * rng.standard_normal(len(table))
+        table = table.assign(loss=table["loss"] * np.exp(noise))
+        first = table["cell"] == table["cell"].iloc[0]
+        table = table[first | table["tokens"].isin(TOKENS[6:])].reset_index(drop=True)
+        for name, cells in (("cells", table["cell"]), ("runs", [f"run-{row}" for row in table.index])):
+            found = study(table.assign(cell=cells), None, SETTINGS)
+            errors[name].append(np.log(found.tokens_E[0] / expected))
+    assert np.sqrt(np.mean(np.square(errors["cells"]))) < 0.6 * np.sqrt(np.mean(np.square(errors["runs"])))
+
+
+def test_a_loss_that_rises_again_says_so():
+    table = curve(TRUTHS["stops"], 0.002, 0)
+    assert not study(table, None, SETTINGS).rises
+    late = table["tokens"] > TOKENS[7]
+    rising = table.assign(loss=table["loss"] * np.where(late, (table["tokens"] / TOKENS[7]) ** 0.03, 1.0))
+    assert study(rising, None, SETTINGS).rises
+
+
+def test_what_was_below_eps_before_the_first_run_says_so():
+    flat = curve(Fitted.of(LAWS["power"], {"B": 3.0, "beta": 0.02}), 0.0005, 0)
+    entry = study(flat, None, SETTINGS).to_dict()["d_sat"][0]
+    assert entry["tokens"] == TOKENS[0]
+    assert entry["reached"]
+
+
+def test_runs_that_did_not_finish_are_counted():
+    table = family("fresh", 0)
+    table.loc[0, "status"] = "diverged"
+    done = table[table["status"] == "done"]
+    done.attrs["num_dropped"] = 1
+    assert fit_saturation(done, SETTINGS)["num_dropped"] == 1

@@ -39,6 +39,26 @@ def test_a_published_sweep_is_fitted_out_of_mlflow(writer, tracking_uri, newcome
     assert found["inputs"] == {}
 
 
+def test_repeated_cells_come_back_apart_from_fresh_ones(writer, tracking_uri, newcomer, monkeypatch):
+    steps = (100, 200, 400, 800, 1600, 3200)
+    cells = [Cell("law", "decoder", 16, 0, steps), Cell("law", "decoder", 16, 0, steps, unique_tokens=200 * 1024)]
+    sweep = Sweep("law", cells, writer.recipe)
+    writer.write(sweep)
+    for path in writer.runs.glob("law/*/t*/record.json"):
+        record = json.loads(path.read_text())
+        unique = min(record["tokens"], 200 * 1024) if "-u" in record["cell"] else record["tokens"]
+        loss = 1.1 + 900 * (record["tokens"] * unique**2) ** (-1 / 6)
+        store.write_json(path, record | {"loss": loss})
+    track.sync(writer.runs, [sweep], tracking_uri=tracking_uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    rows = runs_table("scalelab/law", {}, tracking_uri)
+    assert rows["cell"].nunique() == 2
+    found = newcomer.result("saturation", "mlflow:scalelab/law", *QUICK)
+    curves = [(size["data"], size["unique_tokens"], size["num_runs"]) for size in found["sizes"]]
+    assert found["skipped"] == []
+    assert curves == [("epochs", 200 * 1024, 6), ("fresh", None, 6)]
+
+
 @pytest.fixture
 def store_of_others(table, tracking_uri, monkeypatch) -> MlflowClient:
     """An experiment that scalelab did not write, the newcomer's table under other names; one run is still going."""

@@ -56,7 +56,7 @@ def test_the_screen_and_the_page_say_the_same(newcomer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t[t["D"] < 1e8], "points: 3 token counts cannot tell three forms of curve apart; train 5 or more"),
+        (lambda t: t[t["D"] < 1e8], "points: 3 token counts cannot tell three forms of curve apart; train 6 or more"),
         (lambda t: t.drop(columns="N"), "has no column 'N' for params"),
         (lambda t: t.assign(val_loss=-1.0), "loss is -1.0 in line 2"),
         (lambda t: t.assign(unique_tokens="many"), "unique_tokens is 'many' in line 2"),

@@ -86,6 +86,12 @@ def test_every_part_of_a_recipe_decides() -> None:
     assert not branches & trunks
 
 
+def test_unique_tokens_of_a_cell_decide_for_branch_and_trunk() -> None:
+    repeated = replace(CELL, unique_tokens=4096)
+    for steps in (40, None):
+        assert store.fingerprint(repeated, RECIPE, steps) != store.fingerprint(CELL, RECIPE, steps)
+
+
 def test_the_cooldown_changes_branches_and_not_the_trunk() -> None:
     other = replace(RECIPE, training=replace(RECIPE.training, cooldown_share=0.3))
     assert store.fingerprint(CELL, other, 40) != store.fingerprint(CELL, RECIPE, 40)
