@@ -100,6 +100,16 @@ def _column(name: str) -> Any:
     return typer.Option(help=f"What the table calls {name}.")
 
 
+Points = Annotated[
+    str | None,
+    typer.Argument(help="CSV or parquet with params, tokens, loss, or mlflow:EXPERIMENT; without it our own runs."),
+]
+ParamsCol = Annotated[str | None, _column("params")]
+TokensCol = Annotated[str | None, _column("tokens")]
+LossCol = Annotated[str | None, _column("loss")]
+Bootstrap = Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")]
+
+
 def named_columns(params: str | None, tokens: str | None, loss: str | None) -> dict[str, str]:
     """The columns that the command line named."""
     columns = {"params": params, "tokens": tokens, "loss": loss}
@@ -108,18 +118,15 @@ def named_columns(params: str | None, tokens: str | None, loss: str | None) -> d
 
 @app.command()
 def fit(
-    points: Annotated[
-        str | None,
-        typer.Argument(help="CSV or parquet with params, tokens, loss, or mlflow:EXPERIMENT; without it our own runs."),
-    ] = None,
-    params_col: Annotated[str | None, _column("params")] = None,
-    tokens_col: Annotated[str | None, _column("tokens")] = None,
-    loss_col: Annotated[str | None, _column("loss")] = None,
+    points: Points = None,
+    params_col: ParamsCol = None,
+    tokens_col: TokensCol = None,
+    loss_col: LossCol = None,
     law: Annotated[LawName | None, typer.Option(help="The functional form; hoffmann unless said otherwise.")] = None,
     estimator: Annotated[EstimatorName | None, typer.Option(help="What is summed over residuals of ln L.")] = None,
     delta: Annotated[float | None, typer.Option(help="Huber's threshold, 0.001 unless said otherwise.")] = None,
     drop_highest: Annotated[int, typer.Option(help="Leave out that many of the highest losses.")] = 0,
-    bootstrap: Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")] = None,
+    bootstrap: Bootstrap = None,
     json_out: Json = None,
     html_out: Html = None,
 ) -> None:
@@ -144,14 +151,11 @@ def fit(
 
 @app.command()
 def saturation(
-    points: Annotated[
-        str | None,
-        typer.Argument(help="CSV or parquet with params, tokens, loss, or mlflow:EXPERIMENT; without it our own runs."),
-    ] = None,
-    params_col: Annotated[str | None, _column("params")] = None,
-    tokens_col: Annotated[str | None, _column("tokens")] = None,
-    loss_col: Annotated[str | None, _column("loss")] = None,
-    bootstrap: Annotated[int | None, typer.Option(help="Refitted draws behind every interval.")] = None,
+    points: Points = None,
+    params_col: ParamsCol = None,
+    tokens_col: TokensCol = None,
+    loss_col: LossCol = None,
+    bootstrap: Bootstrap = None,
     json_out: Json = None,
     html_out: Html = None,
 ) -> None:
