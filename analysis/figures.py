@@ -5,6 +5,7 @@ colour throughout, from a sequential scale that stays ordered for colour-blind r
 or a black page are left out.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,15 @@ def law_of(law: dict) -> Fitted:
 
 
 def size_colors(points: pd.DataFrame) -> dict:
+    """One colour a size of the table."""
+    return colors_of(points["size"].unique())
+
+
+def colors_of(sizes: Iterable[float]) -> dict:
     """One colour a size, in the order of the sizes."""
-    sizes = sorted(points["size"].unique())
-    shades = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(sizes)))))
-    return dict(zip(sizes, shades, strict=False))
+    ordered = sorted(set(sizes))
+    shades = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(ordered)))))
+    return dict(zip(ordered, shades, strict=False))
 
 
 def size_name(size: Any) -> str:

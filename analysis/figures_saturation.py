@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from analysis.figures import COUNT_AXIS, GREY, loss_axis, styled
+from analysis.figures import COUNT_AXIS, GREY, colors_of, loss_axis, styled
 from analysis.laws import LAWS, Fitted
 from analysis.saturation import curves_of, elasticity
 from analysis.wording import data_name
@@ -20,7 +20,7 @@ PAST = 3.0  # how far beyond its longest run a curve is drawn
 
 def saturating_loss(points: pd.DataFrame, found: dict) -> go.Figure:
     """Every run against its tokens, and the form that its size and data speak for."""
-    figure, colors = go.Figure(), shades([size["params"] for size in found["sizes"]])
+    figure, colors = go.Figure(), colors_of(size["params"] for size in found["sizes"])
     runs = {(float(table["params"].iloc[0]), unique): table for table, unique in curves_of(points)}
     for size in found["sizes"]:
         style, rows = look(size, colors[size["params"]]), runs[size["params"], size["unique_tokens"]]
@@ -40,7 +40,7 @@ def saturating_loss(points: pd.DataFrame, found: dict) -> go.Figure:
 
 def elasticities(_points: pd.DataFrame, found: dict) -> go.Figure:
     """-d ln L / d ln D along every curve, dotted beyond its longest run, with D_sat and its interval at each eps."""
-    figure, colors = go.Figure(), shades([size["params"] for size in found["sizes"]])
+    figure, colors = go.Figure(), colors_of(size["params"] for size in found["sizes"])
     for size in found["sizes"]:
         style, form = look(size, colors[size["params"]]), chosen_form(size)
         ends = (size["shortest_tokens"], size["longest_tokens"], PAST * size["longest_tokens"])
@@ -128,13 +128,6 @@ def look(size: dict, color: str) -> dict:
         "line": {"color": color, "width": 2, "dash": "dash" if repeated else "solid"},
         "marker": {"color": color, "size": 8, "symbol": "circle-open" if repeated else "circle"},
     }
-
-
-def shades(params: list[float]) -> dict[float, str]:
-    """One colour a size, in the order of the sizes."""
-    sizes = sorted(set(params))
-    drawn = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(sizes)))))
-    return {size: str(color) for size, color in zip(sizes, drawn, strict=False)}
 
 
 def token_bars(entries: pd.DataFrame, color: str) -> dict:
