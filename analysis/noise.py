@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.laws import Array
 
-# Variance between cells over that within. Every ratio of standard deviations from 1/2 to 8 is taken to be as likely as
-# its double, before the residuals speak.
+# Variance between cells over that within, and what is thought of it before the residuals speak: the correlation of two
+# branches of a cell, share / (1 + share), is Beta(1/2, 1/2).
 CELL_SHARES_H = np.exp2(np.arange(-2.0, 7.0))
+LOG_PRIOR_H = 0.5 * np.log(CELL_SHARES_H) - np.log1p(CELL_SHARES_H)
 # Change of ln(standard deviation) from the least to the most compute of the table; its prior is normal around none.
-# Evaluations of a fixed text get less noisy as the loss falls; a factor of three either way is no surprise.
-CHANGES_G = np.linspace(-3.0, 3.0, 25)
-PRIOR_CHANGE = float(np.log(3.0))
+# Evaluations of a fixed text get less noisy as the loss falls; a factor of ten either way is no surprise.
+CHANGES_G = np.linspace(-4.0, 4.0, 33)
+PRIOR_CHANGE = float(np.log(10.0))
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,12 @@ def noise_of(points: pd.DataFrame, residual_N: Array, jacobian_NK: Array) -> Noi
     degrees = len(points) - num_free
     changes_G: Array = CHANGES_G if span > 0 and degrees > 1 else np.zeros(1)
     slopes_G: Array = changes_G / max(span, 1e-300)
-    shares_H = CELL_SHARES_H if len(cells) < len(points) else np.array([np.inf])
+    shares_H, log_prior_H = CELL_SHARES_H, LOG_PRIOR_H
+    if len(cells) == len(points):
+        shares_H, log_prior_H = np.array([np.inf]), np.zeros(1)
     log_scale_GN = slopes_G[:, None] * place_N
     log_likelihood_GH, squares_GH = likelihood(cell_of_point, residual_N, basis_NK, log_scale_GN, shares_H)
-    log_weight_GH = log_likelihood_GH - 0.5 * (changes_G[:, None] / PRIOR_CHANGE) ** 2
+    log_weight_GH = log_likelihood_GH + log_prior_H - 0.5 * (changes_G[:, None] / PRIOR_CHANGE) ** 2
     weight_GH = np.exp(log_weight_GH - log_weight_GH.max())
     weight_GH /= weight_GH.sum()
     mean_square_G = np.exp(2 * log_scale_GN).mean(axis=1)

@@ -50,13 +50,16 @@ def run_cells(
     waiting = sorted(jobs, key=cost, reverse=True)
     running: dict[Future[None], tuple[CellJob, ProcessPoolExecutor]] = {}
     failures: list[Failure] = []
+    begun: set[int] = set()
     with contextlib.ExitStack() as stack:
         # A pool a worker: one that dies breaks its own pool and no other.
         idle = [stack.enter_context(worker_pool(1, compile_cache)) for _ in range(min(workers, len(jobs)))]
         while waiting or running:
             while waiting and idle:
-                job, pool = next_job(waiting, [busy for busy, _ in running.values()]), idle.pop()
+                busy = {job.cell.width for job, _ in running.values()}
+                job, pool = next_job(waiting, busy, begun), idle.pop()
                 waiting.remove(job)
+                begun.add(job.cell.width)
                 running[pool.submit(train_in_worker, job)] = (job, pool)
             finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             on_tick()
@@ -70,10 +73,12 @@ def run_cells(
     return failures
 
 
-def next_job(waiting: list[CellJob], running: list[CellJob]) -> CellJob:
-    """The costliest job of a width that is not running: the first of a width fills the compile cache for the others."""
-    widths = {job.cell.width for job in running}
-    return next((job for job in waiting if job.cell.width not in widths), waiting[0])
+def next_job(waiting: list[CellJob], running: set[int], begun: set[int]) -> CellJob:
+    """The first job waiting of a width that has not begun, else of one that is not running, else the first of all.
+
+    The first job of a width fills the compile cache for the others; two side by side would both compile.
+    """
+    return min(waiting, key=lambda job: (job.cell.width in begun, job.cell.width in running))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from models.tokenizer import PAD_ID
 
-WINDOWS_PER_BATCH = 32
+TOKENS_PER_BATCH = 8192
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ def validation_loss(model: PreTrainedModel, windows: Windows, text_bytes: int, d
     """Evaluates in fp32, uncompiled. The standard error is that of a ratio of document sums (linearised)."""
     num_documents = int(windows.document_W[-1]) + 1
     nats, tokens = np.zeros(num_documents), np.zeros(num_documents)
-    for first in range(0, len(windows.inputs_WT), WINDOWS_PER_BATCH):
-        rows = slice(first, first + WINDOWS_PER_BATCH)
+    per_batch = max(1, TOKENS_PER_BATCH // windows.inputs_WT.shape[1])
+    for first in range(0, len(windows.inputs_WT), per_batch):
+        rows = slice(first, first + per_batch)
         inputs, targets, scored = (
             torch.from_numpy(array[rows]).to(device)
             for array in (windows.inputs_WT, windows.targets_WT, windows.scored_WT)
         )
         logits = model(input_ids=inputs, use_cache=False).logits.float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none") * scored
+        losses_of_tokens = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        losses = losses_of_tokens.view_as(targets) * scored
         np.add.at(nats, windows.document_W[rows], losses.sum(1, dtype=torch.float64).cpu().numpy())
         np.add.at(tokens, windows.document_W[rows], scored.sum(1).cpu().numpy())
     loss = nats.sum() / tokens.sum()

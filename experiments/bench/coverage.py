@@ -23,14 +23,14 @@ class CoverageBench:
     """What is simulated; about twenty CPU-minutes. `levels` are standard deviations of ln(loss): cell, branch.
 
     Independent runs have the first of the two. At every level the noise is once the same throughout and once falls with
-    compute.
+    compute. Seed 0 served to choose the engine's priors of the noise, so the table is of another.
     """
 
     sweeps: int = 1000
     draws: int = 200
     levels: tuple[tuple[float, float], ...] = ((0.004, 0.002), (0.01, 0.005))
     workers: int = 2
-    seed: int = 0
+    seed: int = 1
 
 
 @dataclass(frozen=True)
