@@ -106,20 +106,20 @@ def wall_seconds(
     if not pending:
         return 0.0
     waiting = sorted(pending, key=relative_cost, reverse=True)
-    compiled: set[int] = set()
+    begun: set[int] = set()
     running: dict[int, tuple[float, CellJob]] = {}
     now = end = 0.0
     while waiting:
         while len(running) == workers:
             free = min(running, key=lambda worker: running[worker][0])
             now = running.pop(free)[0]
-        job = next_job(waiting, [busy for _, busy in running.values()])
+        job = next_job(waiting, {busy.cell.width for _, busy in running.values()}, begun)
         waiting.remove(job)
         before, warm = probes[job.cell.width]
         seconds = cost.job_seconds(job, warm)
-        if cold and job.cell.width not in compiled:
+        if cold and job.cell.width not in begun:
             seconds += max(0.0, before.first_step - warm.first_step)
-        compiled.add(job.cell.width)
+        begun.add(job.cell.width)
         worker = next(w for w in range(workers) if w not in running)
         running[worker] = (now + seconds, job)
         end = max(end, now + seconds)
