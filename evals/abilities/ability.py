@@ -15,7 +15,6 @@ Style = Literal["direct", "steps"]
 
 STYLE_MARKS: dict[Style, str] = {"direct": ":", "steps": "#"}
 MAX_DOCUMENT_CHARACTERS = 63  # A row of 64 bytes less <|bos|>.
-MAX_ITEM_CHARACTERS = 255  # A row of 256, for items with shots.
 SIDES = 8  # One content in eight is held out.
 
 
@@ -40,10 +39,12 @@ class Document:
 
 @dataclass(frozen=True)
 class Item:
-    """A held-out question. `answer` has neither steps nor terminator; `key` names its content.
+    """A question with all that judging an answer needs: `answer` has neither steps nor terminator.
 
+    key: the name of its content.
     choices: the answers between which an informed guesser is undecided, for multiple-choice scoring in direct style;
     empty where answers are open or worked out.
+    chance: the ability's, at the dials that made the item.
     """
 
     ability: str
@@ -53,6 +54,7 @@ class Item:
     choices: tuple[str, ...]
     answer: str
     key: str
+    chance: float
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evals.abilities.ability import Ability
+from evals.abilities.ability import Ability, Item
 from evals.abilities.catalogue import ABILITIES
-from evals.abilities.generate import documents, items
+from evals.abilities.generate import documents, items, shots
+
+NUM_SHOTS = 16
 
 
 def write_documents(
@@ -28,24 +30,23 @@ def write_documents(
     rng.shuffle(order)
     streams = {name: documents(abilities[name], num_documents, seed) for name, num_documents in counts.items()}
     made = (next(streams[name]) for name in order)
-    _write_lines(path, ({"text": document.text, "loss_spans": document.loss_spans} for document in made))
+    write_lines(path, ({"text": document.text, "loss_spans": document.loss_spans} for document in made))
     return counts
 
 
-def write_items(
-    directory: Path, count: int, seed: int, shots: int = 0, abilities: Mapping[str, Ability] = ABILITIES
-) -> list[Path]:
+def write_items(directory: Path, count: int, seed: int, abilities: Mapping[str, Ability] = ABILITIES) -> list[Path]:
     """Writes `count` held-out items of every ability and style to <ability>-<style>.jsonl; returns the files.
 
-    Raises ValueError, before anything is written, where an ability lacks that many contents or the shots do not fit.
+    Beside each, <ability>-<style>.shots.jsonl gets NUM_SHOTS items of the training side, for k-shot prompts. Raises
+    ValueError, before anything is written, where an ability lacks that many contents.
     """
-    made = {
-        f"{name}-{style}.jsonl": items(ability, style, count, seed, shots)
-        for name, ability in abilities.items()
-        for style in ability.styles
-    }
+    made: dict[str, list[Item]] = {}
+    for name, ability in abilities.items():
+        for style in ability.styles:
+            made[f"{name}-{style}.jsonl"] = items(ability, style, count, seed)
+            made[f"{name}-{style}.shots.jsonl"] = shots(ability, style, NUM_SHOTS, seed)
     for name, lines in made.items():
-        _write_lines(directory / name, map(asdict, lines))
+        write_lines(directory / name, map(asdict, lines))
     return [directory / name for name in made]
 
 
@@ -69,7 +70,8 @@ def apportion(shares: Mapping[str, float], count: int, abilities: Mapping[str, A
     return {name: num_documents for name, num_documents in counts.items() if num_documents}
 
 
-def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A JSON object a line, in a file that appears whole or not at all; makes its directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -211,6 +211,7 @@ def test_items_say_what_they_ask(name: str) -> None:
         for item in items(ability, style, 200, seed=0):
             assert (item.ability, item.style) == (name, style)
             assert item.target.removesuffix(".").rpartition("=")[2] == item.answer
+            assert item.chance == ability.chance
             assert check(item, item.target)
             assert check(item, item.target + " and more.")
             assert not check(item, "")
@@ -223,7 +224,7 @@ def test_items_say_what_they_ask(name: str) -> None:
 
 
 def test_working_is_not_judged() -> None:
-    item = Item("parity", "steps", "par#011>", "010=0.", (), "0", "011")
+    item = Item("parity", "steps", "par#011>", "010=0.", (), "0", "011", 0.5)
     assert check(item, "0")
     assert check(item, "111=0.")
     assert not check(item, "010=1.")

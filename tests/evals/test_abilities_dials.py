@@ -134,20 +134,8 @@ def test_too_many_items_are_refused() -> None:
         ("recall", {"style": "steps", "count": 1}, "recall has no style 'steps': use direct"),
         ("parity", {"style": "brief", "count": 1}, "parity has no style 'brief': use direct or steps"),
         ("parity", {"style": "direct", "count": 0}, "count is 0: ask parity for 1 item or more"),
-        ("parity", {"style": "direct", "count": 1, "shots": -1}, "shots is -1: give 0 to 6, which fit with an item of"),
-        ("parity", {"style": "direct", "count": 1, "shots": 7}, "shots is 7: give 0 to 6, which fit with an item of"),
-        ("classify", {"style": "direct", "count": 1, "shots": 5}, "shots is 5: give 0 to 4, which fit with an item of"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(name: str, request_: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         items(ABILITIES[name], seed=0, **request_)
-
-
-@pytest.mark.parametrize("name", ABILITIES)
-def test_as_many_shots_as_are_allowed_fit(name: str) -> None:
-    ability = ABILITIES[name]
-    style = ability.styles[-1]
-    most = 256 // (ability.max_characters + 1) - 1
-    made = items(ability, style, 50, seed=0, shots=most)
-    assert max(len(item.prompt + item.target) for item in made) <= 255

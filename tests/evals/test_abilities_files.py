@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from evals.abilities import ABILITIES, documents, items, write_documents, write_items
+from evals.abilities import ABILITIES, documents, items, shots, write_documents, write_items, write_text_items
 from evals.abilities.ability import Example
 from evals.abilities.copying import Recall
 from evals.abilities.instructions import Compose
@@ -93,21 +94,50 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_items_are_a_file_an_ability_and_style(tmp_path: Path) -> None:
+def test_items_are_a_file_an_ability_and_style_with_shots_beside(tmp_path: Path) -> None:
     written = write_items(tmp_path / "items", 20, seed=3)
     assert sorted(written) == sorted((tmp_path / "items").iterdir())
-    assert len(written) == 15 + 6
+    assert len(written) == 2 * (15 + 6)
     for path in written:
-        name, _, style = path.stem.rpartition("-")
-        expected = items(ABILITIES[name], "steps" if style == "steps" else "direct", 20, seed=3)
+        name, _, style = path.name.removesuffix(".jsonl").removesuffix(".shots").rpartition("-")
+        make, count = (shots, 16) if ".shots" in path.name else (items, 20)
+        expected = make(ABILITIES[name], "steps" if style == "steps" else "direct", count, seed=3)
         assert read(path) == [{**vars(item), "choices": list(item.choices)} for item in expected]
 
 
-def test_items_of_other_dials_and_with_shots(tmp_path: Path) -> None:
-    abilities = {"parity": Parity(num_bits=8), "seen_pairs": Compose(seen_pairs=True)}
-    written = write_items(tmp_path, 10, seed=3, shots=2, abilities=abilities)
-    assert [path.name for path in written] == ["parity-direct.jsonl", "parity-steps.jsonl", "seen_pairs-direct.jsonl"]
-    assert all(row["prompt"].count("\n") == 2 for path in written for row in read(path))
+def test_items_of_other_dials(tmp_path: Path) -> None:
+    abilities = {"parity": Parity(num_bits=8), "seen_pairs": Compose(seen_pairs=True), "recall": Recall(num_pairs=4)}
+    written = write_items(tmp_path, 10, seed=3, abilities=abilities)
+    names = ["parity-direct", "parity-steps", "seen_pairs-direct", "recall-direct"]
+    assert [path.name for path in written] == [f"{name}{part}.jsonl" for name in names for part in ("", ".shots")]
+    assert {row["chance"] for row in read(tmp_path / "recall-direct.jsonl")} == {0.25}
+
+
+def test_text_items_are_one_span_after_a_little_and_after_much(tmp_path: Path) -> None:
+    texts = [" ".join(f"w{index}x{n}" for n in range(500)) for index in range(3)] + ["caf\u00e9 " * 99]
+    early, late = write_text_items(tmp_path, texts, 100, seed=1)
+    assert [early.name, late.name] == ["text-early.jsonl", "text-late.jsonl"]
+    places = []
+    for before, after in zip(read(early), read(late), strict=True):
+        assert after["target"] == before["target"]
+        assert (len(before["prompt"]), len(after["prompt"]), len(after["target"])) == (4, 48, 15)
+        assert after["prompt"].endswith(before["prompt"])
+        assert re.match(r" \S", after["target"])
+        assert not after["prompt"][-1].isspace()
+        index, start = map(int, after["key"].split(":"))
+        assert texts[index][start - 48 : start + 15] == after["prompt"] + after["target"]
+        places.append(1_000_000 * index + start)
+    assert len(places) == 100
+    assert min(b - a for a, b in pairwise(sorted(places))) >= 15
+    assert {place // 1_000_000 for place in places} == {0, 1, 2}
+
+
+def test_texts_without_enough_spans_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^count is 9: the texts hold \d such spans: ask for no more, or give more"):
+        write_text_items(tmp_path, ["word " * 30], 9, seed=0)
+    with pytest.raises(ValueError, match=r"^early_characters is 20: give a whole number from 1 to 19"):
+        write_text_items(tmp_path, ["word " * 30], 1, seed=0, early_characters=20, late_characters=20)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_written_where_one_ability_lacks_items(tmp_path: Path) -> None:

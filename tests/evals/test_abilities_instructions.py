@@ -162,5 +162,5 @@ def test_demands_of_items_are_never_trained_on_together() -> None:
     ],
 )
 def test_formats_are_judged_by_their_demands(demands: str, answer: str, right: bool) -> None:
-    item = Item("format", "direct", f"say+box:dog>[dog].\nsay+{demands}:kat>", "?", (), "?", "kat")
+    item = Item("format", "direct", f"say+box:dog>[dog].\nsay+{demands}:kat>", "?", (), "?", "kat", 0)
     assert check(item, answer) is right
