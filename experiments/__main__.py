@@ -56,6 +56,22 @@ def corpus(dry_run: DryRun = False) -> None:
 
 
 @app.command()
+def abilities(dry_run: DryRun = False) -> None:
+    """Write the mixture's training documents and the held-out items of every ability to data/abilities."""
+    from experiments.project import ABILITIES, Project
+
+    project = Project.here()
+    if dry_run:
+        names = ", ".join(f"{name} {share:g}" for name, share in project.abilities.shares.items())
+        print(f"{project.abilities.documents:,} documents ({names}) to {ABILITIES}")
+        return
+    from experiments.abilities import build_abilities
+
+    train = build_abilities(project)["train"]
+    print(f"{train['documents']:,} training documents of {train['tokens']:,} tokens, {train['bytes']:,} bytes scored")
+
+
+@app.command()
 def plan(suite: SuiteName = "law", json_out: Json = None) -> None:
     """Price a suite before anything runs: cells, FLOPs, seconds, bytes, and what is done, stale or pending."""
     from rich.console import Console

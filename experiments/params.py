@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from analysis.params import FitParams
+from evals.abilities.params import AbilitiesParams
 from models.tokenizer import check_vocab_size
 from sweeps.corpus import CorpusParams, ValidationParams
 from sweeps.grid import Suite
@@ -49,6 +50,12 @@ class Params:
     executor: ExecutorParams
     suites: dict[str, Suite]
     fit: FitParams
+    abilities: AbilitiesParams | None = None
+
+    def __post_init__(self) -> None:
+        for name, suite in self.suites.items():
+            if suite.data == "abilities" and self.abilities is None:
+                raise ValueError(f"suites.{name}.data is abilities and abilities is missing: add it, with its shares")
 
 
 def load(path: Path) -> Params:

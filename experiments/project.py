@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evals.abilities.params import AbilitiesParams
 from experiments.params import Params, load
 from sweeps import store
 from sweeps.corpus.params import built_from
@@ -16,6 +17,8 @@ from sweeps.train_job import CellJob
 
 PARAMS = Path("params.yaml")
 DATA = Path("data/corpus")
+ABILITIES = Path("data/abilities")
+ABILITY_TOKENS = ABILITIES / "tokens"
 RUNS = Path("runs")
 RESULTS = Path("results")
 CACHE = Path(".cache")
@@ -38,13 +41,46 @@ class Project:
     @cached_property
     def manifest(self) -> dict[str, Any] | None:
         """The corpus manifest; None where the corpus is not built."""
-        path = DATA / "manifest.json"
-        if not path.exists():
-            return None
-        try:
-            return json.loads(path.read_text())
-        except ValueError:
-            raise ValueError(f"{path} cannot be read: delete {DATA} and run `dvc repro corpus`") from None
+        return _read_manifest(DATA, "corpus")
+
+    @cached_property
+    def abilities_manifest(self) -> dict[str, Any] | None:
+        """The manifest of the abilities' token store; None where it is not built."""
+        return _read_manifest(ABILITY_TOKENS, "abilities")
+
+    @property
+    def abilities(self) -> AbilitiesParams:
+        """Raises ValueError where params.yaml has none."""
+        if self.params.abilities is None:
+            raise ValueError(f"abilities is missing in {PARAMS}: add it, with the shares of the mixture")
+        return self.params.abilities
+
+    def abilities_identity(self) -> dict[str, Any]:
+        """What the abilities' token store is made of, as its manifest says; raises ValueError as `corpus` does."""
+        return json.loads(json.dumps({"abilities": asdict(self.abilities), "corpus": self.corpus()["digest"]}))
+
+    def corpus(self) -> dict[str, Any]:
+        """The corpus manifest; raises ValueError where the corpus is missing or not of the present params and texts."""
+        manifest = self.manifest
+        if manifest is None:
+            raise ValueError(f"{DATA} holds no corpus: run `dvc repro corpus`")
+        vocab_size = self.params.tokenizer.vocab_size
+        if manifest.get("params") != built_from(self.params.corpus, vocab_size, self.params.validation):
+            raise ValueError(f"{DATA} was built from other settings than {PARAMS} has now: run `dvc repro corpus`")
+        if manifest.get("files", []) != file_stamps(self.params.corpus):
+            raise ValueError(f"corpus.paths: the texts changed since {DATA} was built: run `dvc repro -f corpus`")
+        return manifest
+
+    def data(self, name: str) -> tuple[Path, dict[str, Any]]:
+        """Where the suite's training data lie and what they say of themselves; raises ValueError as `recipe` does."""
+        if self.suite(name).data == "text":
+            return DATA, self.corpus()
+        manifest, identity = self.abilities_manifest, self.abilities_identity()
+        if manifest is None:
+            raise ValueError(f"{ABILITY_TOKENS} holds no documents: run `dvc repro abilities`")
+        if manifest["params"] != identity:
+            raise ValueError(f"{ABILITY_TOKENS} was built from other settings or text: run `dvc repro abilities`")
+        return ABILITY_TOKENS, manifest
 
     def suite(self, name: str) -> Suite:
         """Raises ValueError for a suite that params.yaml does not have."""
@@ -57,44 +93,50 @@ class Project:
         return cells(name, self.suite(name), self.params.tokenizer.vocab_size)
 
     def recipe(self, name: str) -> store.Recipe:
-        """Raises ValueError where the corpus is missing, of another vocabulary, or too small for the suite's tokens."""
-        manifest, vocab_size = self.manifest, self.params.tokenizer.vocab_size
-        if manifest is None:
-            raise ValueError(f"{DATA} holds no corpus: run `dvc repro corpus`")
-        if manifest.get("params") != built_from(self.params.corpus, vocab_size, self.params.validation):
-            raise ValueError(f"{DATA} was built from other settings than {PARAMS} has now: run `dvc repro corpus`")
-        if manifest.get("files", []) != file_stamps(self.params.corpus):
-            raise ValueError(f"corpus.paths: the texts changed since {DATA} was built: run `dvc repro -f corpus`")
+        """Raises ValueError where the data are missing, of other settings, or too small for the suite's tokens."""
         suite = self.suite(name)
-        self._check_tokens(name, suite.training, manifest["train"]["tokens"])
+        _, manifest = self.data(name)
+        self._check_tokens(name, suite.training, manifest)
         return store.Recipe(
             training=suite.training,
-            vocab_size=vocab_size,
+            vocab_size=self.params.tokenizer.vocab_size,
             data_digest=manifest["digest"],
             validation_digest=manifest["validation_digest"],
             device=self.params.executor.device,
             code_digest=store.code_digest(CODE_ROOT),
         )
 
-    def _check_tokens(self, name: str, training: Training, tokens_there: int) -> None:
-        usable = (tokens_there - 1) // training.sequence_length * training.sequence_length
+    def _check_tokens(self, name: str, training: Training, manifest: dict[str, Any]) -> None:
+        documents, length = manifest["layout"] == "documents", training.sequence_length
+        there, remedy = manifest["train"], "abilities.documents" if documents else "corpus.max_bytes"
+        usable = length * (there["documents"] if documents else (there["tokens"] - 1) // length)
         for cell in self.cells(name):
             asked = cell.steps[-1] * training.batch_tokens
             if cell.unique_tokens is None and asked > usable:
                 raise ValueError(
-                    f"suites.{name} asks for {asked} tokens at size {cell.width}, the corpus has {usable}: raise "
-                    "corpus.max_bytes, lower tokens, or set unique_tokens in that block of the grid to repeat them"
+                    f"suites.{name} asks for {asked} tokens at size {cell.width}, there are {usable}: raise "
+                    f"{remedy}, lower tokens, or set unique_tokens in that block of the grid to repeat them"
                 )
             if cell.unique_tokens is not None and cell.unique_tokens > usable:
                 raise ValueError(
-                    f"suites.{name}.grid has unique_tokens {cell.unique_tokens}, the corpus has {usable}: raise "
-                    "corpus.max_bytes or lower it"
+                    f"suites.{name}.grid has unique_tokens {cell.unique_tokens}, there are {usable}: raise "
+                    f"{remedy} or lower it"
                 )
 
     def jobs(self, name: str) -> list[CellJob]:
         """One job a cell of the suite, trained or not."""
-        recipe, revision = self.recipe(name), git_revision()
-        return [CellJob(cell, recipe, DATA, self.runs, revision) for cell in self.cells(name)]
+        recipe, revision, (data, _) = self.recipe(name), git_revision(), self.data(name)
+        return [CellJob(cell, recipe, data, self.runs, revision) for cell in self.cells(name)]
+
+
+def _read_manifest(directory: Path, stage: str) -> dict[str, Any] | None:
+    path = directory / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise ValueError(f"{path} cannot be read: delete {directory} and run `dvc repro {stage}`") from None
 
 
 def git_revision() -> str:

@@ -8,6 +8,7 @@ from models.ladder import Shape
 
 Family = Literal["decoder"]
 Precision = Literal["float32", "bfloat16"]
+Data = Literal["text", "abilities"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Suite:
-    """One question: a family, a grid, and how it is trained."""
+    """One question: a family, a grid, how it is trained, and whether on the corpus or on the abilities' mixture."""
 
     family: Family
     grid: tuple[Block, ...]
     training: Training
+    data: Data = "text"
 
     def __post_init__(self) -> None:
         if not self.grid:

@@ -25,6 +25,7 @@ TRAINING_PATH = (
     "models/checkpoint.py",
     "sweeps/identity.py",
     "sweeps/tokens.py",
+    "sweeps/documents.py",
     "sweeps/onednn.py",
     "sweeps/schedule.py",
     "sweeps/validation.py",

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+from sweeps.validation import Windows, rolling_windows
+
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,22 @@ class TokenData:
         """Batches of the training tokens; see WindowBatches."""
         return WindowBatches(self.train, sequence_length, windows_per_batch, seed, unique_tokens)
 
+    def validation_windows(self, sequence_length: int) -> Windows:
+        """The held-out documents cut into rows; see rolling_windows."""
+        return rolling_windows(self.validation, sequence_length)
+
 
 def load_tokens(path: Path) -> TokenData:
     """The store in that directory; raises ValueError if there is none or if it has another schema version."""
-    path = Path(path)
+    path, manifest = Path(path), read_manifest(path)
+    dtype = stored_dtype(manifest["vocab_size"])
+    tokens = np.fromfile(path / "validation.bin", dtype)
+    offsets = np.load(path / "validation.offsets.npy").astype(np.int64)
+    return TokenData(path, manifest, np.memmap(path / "train.bin", dtype, mode="r"), np.split(tokens, offsets[1:-1]))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What the store in that directory says of itself; raises ValueError as load_tokens does."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
     except FileNotFoundError:
@@ -45,10 +59,7 @@ def load_tokens(path: Path) -> TokenData:
         raise ValueError(
             f"data {str(path)!r} has schema_version {manifest['schema_version']}, not {SCHEMA_VERSION}: build it again"
         )
-    dtype = stored_dtype(manifest["vocab_size"])
-    tokens = np.fromfile(path / "validation.bin", dtype)
-    offsets = np.load(path / "validation.offsets.npy").astype(np.int64)
-    return TokenData(path, manifest, np.memmap(path / "train.bin", dtype, mode="r"), np.split(tokens, offsets[1:-1]))
+    return manifest
 
 
 def stored_dtype(vocab_size: int) -> np.dtype:
@@ -79,7 +90,7 @@ class WindowBatches:
         self.cycles = unique_tokens is not None
         self._tokens = np.asarray(tokens)
         self._span = np.arange(sequence_length + 1)
-        num_windows = max(0, len(tokens) - 1) // sequence_length
+        num_windows = self._windows_there()
         if num_windows == 0:
             raise ValueError(
                 f"sequence_length {sequence_length} does not fit the {len(tokens)} training tokens: raise "
@@ -95,6 +106,9 @@ class WindowBatches:
             )
         self._first_epoch = np.random.default_rng([seed, 0]).permutation(num_windows)[: self.num_windows]
         self._epoch, self._order = 0, self._first_epoch
+
+    def _windows_there(self) -> int:
+        return max(0, len(self._tokens) - 1) // self.sequence_length
 
     @property
     def tokens_available(self) -> int:

@@ -22,13 +22,13 @@ import transformers
 from models import checkpoint, decoder
 from models.ladder import Shape
 from sweeps import store
+from sweeps.data import TrainingData, load_data
 from sweeps.grid import Cell
 from sweeps.identity import branch_identity
 from sweeps.onednn import compile_options
 from sweeps.schedule import Fork, fork, rate_factor
-from sweeps.tokens import TokenData, load_tokens
 from sweeps.train_job import CellJob
-from sweeps.validation import rolling_windows, validation_loss
+from sweeps.validation import validation_loss
 
 LOG_EVERY_STEPS = 20
 SAVE_EVERY_SECONDS = 30.0
@@ -43,7 +43,7 @@ class Diverged(ArithmeticError):
 class Loop:
     """Model, optimiser and data of one cell, and the lean loop over them."""
 
-    def __init__(self, cell: Cell, recipe: store.Recipe, data: TokenData) -> None:
+    def __init__(self, cell: Cell, recipe: store.Recipe, data: TrainingData) -> None:
         self.cell, self.recipe, self.training = cell, recipe, recipe.training
         self.device = torch.device(recipe.device)
         self.batches = data.windows(
@@ -153,7 +153,7 @@ class CellRun:
         self.trunk_dir = job.directory / store.TRUNK
         self.trunk_fingerprint = store.fingerprint(job.cell, job.recipe, None)
         self.began = time.perf_counter()
-        self.windows = rolling_windows(self.data.validation, self.training.sequence_length)
+        self.windows = self.data.validation_windows(self.training.sequence_length)
 
     def run(self) -> None:
         """Trains to the last pending fork, leaving the trunk at each; a diverged trunk ends all that follow."""
@@ -174,9 +174,9 @@ class CellRun:
                 return
             self._branch(loop, branch)
 
-    def _load_data(self) -> TokenData:
+    def _load_data(self) -> TrainingData:
         """The tokens that the job's fingerprint names; raises ValueError where others lie there now."""
-        data, recipe = load_tokens(self.job.data), self.job.recipe
+        data, recipe = load_data(self.job.data), self.job.recipe
         there = (data.manifest["digest"], data.manifest["validation_digest"])
         if there != (recipe.data_digest, recipe.validation_digest):
             raise ValueError(f"{self.job.data} was built anew since this sweep began: start it again")

@@ -67,6 +67,7 @@ def build_corpus(
         (whole / "validation.jsonl").write_text("".join(lines))
         manifest = {
             "schema_version": SCHEMA_VERSION,
+            "layout": "text",
             "source": corpus.source,
             "params": built_from(corpus, vocab_size, validation),
             "files": stamps,

@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
     tokens.tofile(tmp_path / "train.bin")
     tokens[:64].tofile(tmp_path / "validation.bin")
     np.save(tmp_path / "validation.offsets.npy", np.array([0, 64], np.uint64))
-    manifest = {"schema_version": 1, "vocab_size": 260, "digest": "data", "validation": {"bytes": 63}}
+    manifest = {"schema_version": 2, "layout": "text", "vocab_size": 260, "digest": "data", "validation": {"bytes": 63}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path
 

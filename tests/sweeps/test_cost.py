@@ -9,7 +9,8 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from sweeps import cost
-from sweeps.train import Loop, load_tokens, train_cell
+from sweeps.tokens import load_tokens
+from sweeps.train import Loop, train_cell
 
 SHORT, LONG = 61_440, 163_840
 

@@ -145,5 +145,5 @@ def test_a_missing_or_foreign_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no manifest.json: build the corpus first"):
         load_tokens(tmp_path)
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
-    with pytest.raises(ValueError, match="schema_version 99, not 1: build it again"):
+    with pytest.raises(ValueError, match="schema_version 99, not 2: build it again"):
         load_tokens(tmp_path)

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sweeps import store, train
+from sweeps.data import load_data
 from sweeps.train import Loop, train_cell
 
 SHORT, LONG = 61_440, 163_840  # 120 and 320 steps; the branches leave the trunk at 96 and 256.
@@ -336,7 +337,7 @@ def test_compiled_training_follows_eager_training(workplace) -> None:
     losses = {}
     for compiled in (False, True):
         recipe = replace(job.recipe, training=replace(job.recipe.training, compile=compiled))
-        loop = Loop(job.cell, recipe, train.load_tokens(job.data))
+        loop = Loop(job.cell, recipe, load_data(job.data))
         losses[compiled] = [loop.advance(None)[0].item() for _ in range(20)]
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
     assert losses[True][0] == pytest.approx(math.log(260), rel=1e-5)  # The head starts at zero: a uniform guess.
