@@ -17,7 +17,7 @@ from evals.scores import Evaluation, read
 from evals.tasks.dataset import ITEMS
 
 TASKS = Path(__file__).parent / "tasks"
-SEED = 0
+SEED = 1234  # lm-eval's own, so that its command line shows the same shots.
 
 
 def evaluate(
