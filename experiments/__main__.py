@@ -112,6 +112,38 @@ def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
         raise SystemExit(1)
 
 
+@app.command()
+def evaluate(
+    suite: SuiteName = "emergence",
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(help="An lm-eval task or group; again for more. Without it the mixture's abilities."),
+    ] = None,
+    dry_run: DryRun = False,
+    json_out: Json = None,
+) -> None:
+    """Ask every checkpoint of a suite the tasks of lm-eval, one call a checkpoint; what is judged is kept."""
+    from experiments.evaluate import evaluate_suite, judgements, read_scores, with_progress
+    from experiments.launch import only_one
+    from experiments.project import CACHE, Project
+
+    project = Project.here()
+    found = judgements(project, suite, tasks or ())
+    pending = [judgement for judgement in found if not judgement.is_done]
+    print(
+        f"{len(found)} checkpoints, {len(pending)} to evaluate on {len(found[0].tasks) if found else 0} tasks",
+        flush=True,
+    )
+    if dry_run:
+        return
+    if pending:
+        with only_one(CACHE / f"{suite}-evaluate.lock"):
+            for _ in with_progress(evaluate_suite(pending, project.params.executor.workers), len(pending)):
+                pass
+    if json_out is not None:
+        write_result({"checkpoints": [read_scores(judgement) for judgement in found]}, json_out)
+
+
 def _column(name: str) -> Any:
     return typer.Option(help=f"What the table calls {name}.")
 

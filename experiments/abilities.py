@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from evals.abilities.generate import items
 from evals.abilities.params import AbilitiesParams
+from evals.abilities.text import TARGET_CHARACTERS, write_text_items
 from evals.abilities.write import write_documents, write_items, write_lines
 from experiments.project import ABILITIES, ABILITY_TOKENS, DATA, Project
 from sweeps.corpus.documents import build_documents
@@ -27,6 +28,10 @@ def build_abilities(project: Project) -> dict[str, Any]:
     params, identity = project.abilities, project.abilities_identity()
     corpus = load_tokens(DATA)
     write_items(ITEMS, params.items, params.seed, params.catalogue)
+    if params.text_share:
+        texts = [json.loads(line)["text"] for line in (DATA / "validation.jsonl").open()]
+        late = params.max_characters - TARGET_CHARACTERS
+        write_text_items(ITEMS, texts, params.items, params.seed, late_characters=late)
     num_text = round(params.documents * params.text_share)
     write_documents(DOCUMENTS, params.ability_shares, params.documents - num_text, params.seed, params.catalogue)
     _append(DOCUMENTS, _pieces(corpus, [corpus.train], params, num_text))

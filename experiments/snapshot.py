@@ -29,11 +29,21 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """What lm-eval found of a branch's checkpoint, and the file with the samples behind it."""
+
+    identity: str
+    scores: list[dict[str, Any]]
+    samples: Path
+
+
+@dataclass(frozen=True)
 class CellFiles:
-    """One cell as its files are at this moment: records by branch, and lines of metrics by stream."""
+    """One cell as its files are at this moment: records and evaluations by branch, lines of metrics by stream."""
 
     cell: Cell
     records: dict[str, dict[str, Any]]
+    evaluations: dict[str, "Evaluated"]
     curves: dict[str, list[dict[str, Any]]]
     directory: Path
     settled: bool
@@ -42,7 +52,9 @@ class CellFiles:
     def digest(self) -> str:
         """Changes with everything that is published."""
         records = {name: (r["fingerprint"], r["status"]) for name, r in self.records.items()}
-        return digest_of([records, {name: len(lines) for name, lines in self.curves.items()}, self.settled])
+        judged = {name: evaluated.identity for name, evaluated in self.evaluations.items()}
+        lines = {name: len(lines) for name, lines in self.curves.items()}
+        return digest_of([records, lines, self.settled, *([judged] if judged else [])])
 
     @property
     def status(self) -> Status:
@@ -104,7 +116,18 @@ def _read_cell(runs: Path, recipe: store.Recipe, cell: Cell, records: dict[str, 
     settled = {name: record["steps"] for name, record in records.items() if store.is_settled(record["status"])}
     trunk = [store.TRUNK] if store.trunk_is_current(runs, cell, recipe) else []
     curves = {name: store.read_metrics(directory / name) for name in [*trunk, *settled]}
-    return CellFiles(cell, records, curves, directory, set(settled.values()).issuperset(cell.steps))
+    evaluations = _read_evaluations(runs, cell, records)
+    return CellFiles(cell, records, evaluations, curves, directory, set(settled.values()).issuperset(cell.steps))
+
+
+def _read_evaluations(runs: Path, cell: Cell, records: dict[str, dict[str, Any]]) -> dict[str, Evaluated]:
+    found = {}
+    for branch, record in records.items():
+        directory = store.evaluation_dir(runs, cell, branch)
+        evaluation = store.read_evaluation(directory, record["fingerprint"])
+        if evaluation is not None:
+            found[branch] = Evaluated(evaluation["identity"], evaluation["scores"], directory / store.SAMPLES)
+    return found
 
 
 def revision_tags(records: list[dict[str, Any]]) -> dict[str, str]:

@@ -13,6 +13,7 @@ nor misses anything; a child is FINISHED only when all of it was logged. Charts 
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.snapshot import CellFiles, Status, Sweep, digest_of, read_cells, revision_tags
+from experiments.snapshot import CellFiles, Evaluated, Status, Sweep, digest_of, read_cells, revision_tags
 from models.ladder import Shape
 from sweeps import store
 
@@ -34,6 +35,7 @@ ENDPOINTS = ("loss", "loss_se", "bits_per_byte")
 # MLflow's own limits: metrics in one batch, runs in one search, characters of a dataset digest.
 MAX_BATCH, MAX_RUNS, MAX_DATASET_DIGEST = 1000, 50_000, 36
 MANY_CELLS = 8
+NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")  # of a metric, to MLflow
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class _Publisher:
             self.client.log_batch(run_id, metrics[start : start + MAX_BATCH])
         for branch in files.records:
             self.client.log_artifact(run_id, str(files.directory / branch / "record.json"), branch)
+        for branch, evaluated in files.evaluations.items():
+            self._log_samples(run_id, branch, evaluated)
         shape = Shape(files.cell.width)
         sizes = {
             "size": files.cell.width,
@@ -130,9 +134,22 @@ class _Publisher:
             sizes["unique_tokens"] = files.cell.unique_tokens
         # A trunk that made way for another recipe's and was trained again has the same lines: they are logged already.
         counts = logged | {stream: max(len(lines), logged.get(stream, 0)) for stream, lines in files.curves.items()}
+        counts |= {evaluated.identity: 1 for evaluated in files.evaluations.values()}
         done = {"scalelab.logged": json.dumps(counts), "scalelab.published": files.digest}
         self._describe(run_id, sizes, {**files.tags(), **done})
         self._set_status(run_id, files.status, files.span[1])
+
+    def _log_samples(self, run_id: str, branch: str, evaluated: Evaluated) -> None:
+        """The samples as a table beside the branch's record, once: what is logged to a table that is there is added."""
+        import pandas as pd
+
+        name = f"{branch}/samples-{evaluated.identity}.json"
+        if name in {artifact.path for artifact in self.client.list_artifacts(run_id, branch)}:
+            return
+        samples = pd.read_json(evaluated.samples, lines=True)
+        samples["metrics"] = samples["metrics"].map(json.dumps)
+        samples["responses"] = samples["responses"].map(" | ".join)
+        self.client.log_table(run_id, samples, name)
 
     def _publish_parent(self, run: "Run", artifacts: Sequence[Path], settled: bool) -> None:
         present = [path for path in artifacts if path.exists()]
@@ -192,6 +209,12 @@ def _metrics(files: CellFiles, logged: dict[str, int]) -> Iterator["Metric"]:
             ended = files.curves[branch][-1]["time"] if files.curves[branch] else 0
             for name in ENDPOINTS:
                 yield Metric(f"validation/{name}", record[name], ended, record["tokens"])
+    for branch, evaluated in files.evaluations.items():
+        if evaluated.identity not in logged:
+            ended = files.span[1]
+            for score in evaluated.scores:
+                name = f"evaluation/{score['task']}/{NOT_IN_A_NAME.sub('_', score['metric'])}"
+                yield Metric(name, score["value"], ended, files.records[branch]["tokens"])
 
 
 def _datasets(recipe: store.Recipe) -> list[Any]:

@@ -18,6 +18,7 @@ from sweeps.grid import Cell, Training, branch_name
 
 SCHEMA_VERSION = 1
 TRUNK = "trunk"
+EVALUATIONS, SCORES, SAMPLES = "evaluations", "scores.json", "samples.jsonl"
 # The files whose code decides what a record says; comments, docstrings and formatting in them do not.
 TRAINING_PATH = (
     "models/ladder.py",
@@ -76,6 +77,20 @@ def cell_dir(runs: Path, cell: Cell) -> Path:
 def branch_dir(runs: Path, cell: Cell, tokens: int) -> Path:
     """Where the branch of that many tokens keeps record, metrics and checkpoint."""
     return cell_dir(runs, cell) / branch_name(tokens)
+
+
+def evaluation_dir(runs: Path, cell: Cell, branch: str) -> Path:
+    """Where the scores and samples of a branch's checkpoint lie: apart from it, so that a stage each owns them."""
+    return runs / EVALUATIONS / cell.suite / cell.name / branch
+
+
+def read_evaluation(directory: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The scores there; None where there are none or another record's checkpoint was judged."""
+    try:
+        found = json.loads((directory / SCORES).read_text())
+    except FileNotFoundError:
+        return None
+    return found if found["fingerprint"] == fingerprint else None
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:
