@@ -35,7 +35,8 @@ def evaluate(
 
     items: the folder of the item files. include: more folders with tasks. num_fewshot: examples of the training side
     before every prompt; None stands for the task's own number, 0 of ours. limit: so many items of every task, the
-    first. The same checkpoint and tasks give the same scores and samples on the same device.
+    first. Tasks and items are read once a process. The same checkpoint and tasks give the same scores and samples on
+    the same device.
 
     Raises ValueError in one line for a task that is not known and for one whose data are not on disk. Warns where
     prompts do not fit the model's window.

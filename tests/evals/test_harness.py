@@ -1,10 +1,9 @@
 """What the harness says of a checkpoint, against torch alone: one row at a time, without padding, batches or caches."""
 
-import json
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,51 +12,15 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GraniteForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
-from evals.abilities import ABILITIES, items
 from evals.harness import evaluate
 from evals.scores import Evaluation, Sample, Score
-from models import checkpoint, decoder
-from models.ladder import Shape
-from models.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("transform_direct", "recall_direct", "recall_direct_choice", "parity_direct", "parity_steps")
 GENERATED = ("transform_direct_generate", "recall_direct_generate", "parity_steps_generate", "parity_steps_sampled")
-
-
-def memorise(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], steps: int) -> None:
-    """Trains until the texts are known by heart, each in a row of its own."""
-    encoded = tokenizer(list(texts), padding=True, padding_side="right", return_tensors="pt")
-    ids, labels = encoded["input_ids"], encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, -100)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        model(input_ids=ids, labels=labels).loss.backward()
-        optimiser.step()
-
-
-@pytest.fixture(scope="module")
-def half_taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, a token a byte, that knows half of the items of three abilities by heart and guesses the others."""
-    folder = tmp_path_factory.mktemp("half-taught")
-    known = [
-        item.prompt + item.target
-        for name in ("transform", "recall", "parity")
-        for style in ABILITIES[name].styles
-        for item in items(ABILITIES[name], style, 24, seed=0)[::2]
-    ]
-    tokenizer = train_tokenizer([], 260)
-    tokenizer.save_pretrained(folder / "tokenizer")
-    model = decoder.build(Shape(32), len(tokenizer), 64, seed=0)
-    memorise(model, tokenizer, known, steps=150)
-    checkpoint.save(model, folder / "tokenizer", folder / "checkpoint")
-    return folder / "checkpoint"
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +28,6 @@ def evaluated(half_taught: Path, item_files: Path) -> Evaluation:
     """All in one call."""
     names = [f"scalelab_{name}" for name in (*NAMES, *GENERATED, "text")]
     return evaluate(half_taught, names, items=item_files)
-
-
-def rows_of(item_files: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (item_files / f"{name}.jsonl").read_text().splitlines()]
 
 
 def samples_of(evaluation: Evaluation, task: str) -> list[Sample]:
@@ -80,27 +39,12 @@ def score_of(evaluation: Evaluation, task: str, metric: str) -> Score:
     return score
 
 
-def torch_alone(directory: Path) -> Callable[[str, str], tuple[float, bool]]:
-    """The log-likelihood of a text after a prompt, and whether each of its tokens is the likeliest."""
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
-
-    @torch.no_grad()
-    def score(prompt: str, target: str) -> tuple[float, bool]:
-        before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        ids = tokenizer(prompt + target, add_special_tokens=False)["input_ids"]
-        assert ids[: len(before)] == before
-        logits = model(input_ids=torch.tensor([ids])).logits[0, len(before) - 1 : -1].double()
-        after = torch.tensor(ids[len(before) :])
-        logprob = logits.log_softmax(-1).gather(1, after[:, None]).sum().item()
-        return logprob, bool((logits.argmax(-1) == after).all())
-
-    return score
-
-
 @pytest.mark.parametrize("name", ["transform_direct", "recall_direct", "parity_direct", "parity_steps", "text_late"])
-def test_likelihoods_are_those_of_torch(name: str, half_taught: Path, item_files: Path, evaluated: Evaluation) -> None:
+def test_likelihoods_are_those_of_torch(
+    name: str, half_taught: Path, evaluated: Evaluation, rows_of, torch_alone
+) -> None:
     score = torch_alone(half_taught)
-    rows, samples = rows_of(item_files, name.replace("_", "-")), samples_of(evaluated, name)
+    rows, samples = rows_of(name.replace("_", "-")), samples_of(evaluated, name)
     assert [(s.key, s.prompt, s.target, s.responses) for s in samples] == [
         (row["key"], row["prompt"], row["target"], ()) for row in rows
     ]
@@ -111,11 +55,11 @@ def test_likelihoods_are_those_of_torch(name: str, half_taught: Path, item_files
         assert sample.metrics.get("exact_match", is_greedy) == is_greedy
 
 
-def test_choices_are_scored_as_torch_scores_them(half_taught: Path, item_files: Path, evaluated: Evaluation) -> None:
+def test_choices_are_scored_as_torch_scores_them(
+    half_taught: Path, evaluated: Evaluation, rows_of, torch_alone
+) -> None:
     score = torch_alone(half_taught)
-    for row, sample in zip(
-        rows_of(item_files, "recall-direct"), samples_of(evaluated, "recall_direct_choice"), strict=True
-    ):
+    for row, sample in zip(rows_of("recall-direct"), samples_of(evaluated, "recall_direct_choice"), strict=True):
         logprobs = torch.tensor([score(row["prompt"], choice)[0] for choice in row["choices"]], dtype=torch.double)
         shares, right = logprobs.softmax(0), row["choices"].index(row["answer"])
         truth = torch.eye(len(shares), dtype=torch.double)[right]
@@ -147,9 +91,9 @@ def rows_seen() -> Iterator[list[tuple[list[int], list[int] | None]]]:
         yield seen
 
 
-def test_rows_are_the_bytes_of_the_text_and_nothing_else(half_taught: Path, item_files: Path) -> None:
+def test_rows_are_the_bytes_of_the_text_and_nothing_else(half_taught: Path, item_files: Path, rows_of) -> None:
     """As in training, where a row begins with a document's first byte: ids are 4 above the bytes."""
-    rows = rows_of(item_files, "transform-direct")
+    rows = rows_of("transform-direct")
     with rows_seen() as seen:
         evaluate(half_taught, ["scalelab_transform_direct"], items=item_files)
     expected = sorted([4 + byte for byte in (row["prompt"] + row["target"]).encode()[:-1]] for row in rows)
@@ -167,13 +111,11 @@ def test_rows_are_the_bytes_of_the_text_and_nothing_else(half_taught: Path, item
 # Generation
 
 
-def test_generation_is_greedy_decoding_up_to_the_full_stop(
-    half_taught: Path, item_files: Path, evaluated: Evaluation
-) -> None:
+def test_generation_is_greedy_decoding_up_to_the_full_stop(half_taught: Path, evaluated: Evaluation) -> None:
     model = AutoModelForCausalLM.from_pretrained(half_taught)
     for task in ("transform_direct_generate", "parity_steps_generate"):
         samples = samples_of(evaluated, task)
-        most = 1 + max(len(sample.target) for sample in samples)
+        most = max(len(sample.target) for sample in samples)
         for sample in samples[:8]:
             ids = [4 + byte for byte in sample.prompt.encode()]
             while len(ids) < len(sample.prompt) + most and (len(ids) == len(sample.prompt) or ids[-1] != 4 + ord(".")):
@@ -231,9 +173,11 @@ def test_scores_are_means_of_samples_and_say_what_they_are(evaluated: Evaluation
     assert kinds == in_context | {"transform": "instruction", "parity": "reasoning"}
 
 
-def test_icl_score_is_what_long_context_is_worth(half_taught: Path, item_files: Path, evaluated: Evaluation) -> None:
+def test_icl_score_is_what_long_context_is_worth(
+    half_taught: Path, evaluated: Evaluation, rows_of, torch_alone
+) -> None:
     score, gains = torch_alone(half_taught), []
-    early, late = rows_of(item_files, "text-early"), rows_of(item_files, "text-late")
+    early, late = rows_of("text-early"), rows_of("text-late")
     for short, long in zip(early, late, strict=True):
         target = short["target"]
         gains.append((score(long["prompt"], target)[0] - score(short["prompt"], target)[0]) / len(target))
@@ -241,85 +185,3 @@ def test_icl_score_is_what_long_context_is_worth(half_taught: Path, item_files: 
     assert found.value == pytest.approx(statistics.fmean(gains), abs=1e-5)
     assert found.se == pytest.approx(statistics.stdev(gains) / math.sqrt(len(gains)), abs=1e-5)
     assert (found.num_items, found.chance) == (24, 0)
-
-
-def test_a_later_checkpoint_gets_its_own_scores(half_taught: Path, item_files: Path, tmp_path: Path) -> None:
-    """Tasks and tokenisation are kept in the process: neither weights nor another tokenizer may be."""
-    tokenizer = train_tokenizer(["rev:abcd>dcba. sort-upper:"] * 9, 270)
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    model = decoder.build(Shape(16), 270, 64, seed=1)
-    torch.nn.init.normal_(model.lm_head.weight, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(model, tmp_path / "tokenizer", tmp_path / "checkpoint")
-    tasks = ["scalelab_transform_direct"]
-    before = evaluate(half_taught, tasks, items=item_files)
-    score = torch_alone(tmp_path / "checkpoint")
-    samples = evaluate(tmp_path / "checkpoint", tasks, items=item_files, limit=10).samples
-    assert len(samples) == 10
-    for sample in samples:
-        assert sample.metrics["logprob"] == pytest.approx(score(sample.prompt, sample.target)[0], abs=1e-4)
-    assert evaluate(half_taught, tasks, items=item_files) == before
-
-
-# Shots
-
-
-@pytest.mark.parametrize("task", ["parity_steps", "recall_direct_choice", "transform_direct_generate"])
-def test_shots_are_lines_of_the_training_side(task: str, half_taught: Path, item_files: Path) -> None:
-    file = "-".join(task.split("_")[:2])
-    examples = {row["prompt"] + row["target"] for row in rows_of(item_files, f"{file}.shots")}
-    with pytest.warns(UserWarning, match=rf"^scalelab_{task}: \d+ prompts do not fit the model's 64 tokens"):
-        shown = evaluate(half_taught, [f"scalelab_{task}"], items=item_files, num_fewshot=3)
-    for row, sample in zip(rows_of(item_files, file), shown.samples, strict=True):
-        *shots, prompt = sample.prompt.split("\n")
-        assert prompt == row["prompt"]
-        assert len(set(shots)) == 3
-        assert set(shots) <= examples
-    alone = evaluate(half_taught, [f"scalelab_{task}"], items=item_files)
-    assert [s.prompt for s in alone.samples] == [row["prompt"] for row in rows_of(item_files, file)]
-
-
-# Tasks from elsewhere
-
-SUITE = """
-task: colours
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {file}}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: question
-doc_to_choice: options
-doc_to_target: label
-metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
-"""
-
-
-def test_a_suite_runs_beside_ours(half_taught: Path, item_files: Path, tmp_path: Path) -> None:
-    rows = [{"question": f"{n} is", "options": ["red", "blue", "green"], "label": n % 3} for n in range(12)]
-    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (tmp_path / "colours.yaml").write_text(SUITE.format(file=tmp_path / "test.jsonl"))
-    found = evaluate(half_taught, ["colours", "scalelab_recall_direct"], items=item_files, include=[tmp_path], limit=9)
-    (score,) = (score for score in found.scores if score.task == "colours")
-    alone = torch_alone(half_taught)
-    right = [
-        max(row["options"], key=lambda option: alone(row["question"], f" {option}")[0]) == row["options"][row["label"]]
-        for row in rows[:9]
-    ]
-    assert score == Score("colours", "colours", "", "suite", "acc", sum(right) / 9, score.se, 9, pytest.approx(1 / 3))
-
-
-def test_tasks_that_cannot_be_loaded_are_refused_in_a_line(half_taught: Path, item_files: Path, tmp_path: Path) -> None:
-    def refusal(task: str, **options: Any) -> str:
-        with pytest.raises(ValueError, match=r"^tasks names") as refused:
-            evaluate(half_taught, [task], items=options.get("items", item_files))
-        assert "\n" not in str(refused.value)
-        return str(refused.value)
-
-    assert refusal("scalelab_parity_steps", items=tmp_path).endswith(
-        "parity-steps.jsonl does not exist: write the items first"
-    )
-    assert refusal("hellaswag").startswith(
-        "tasks names hellaswag, whose data are not on disk: Couldn't reach 'Rowan/hell"
-    )
-    assert re.match(
-        "tasks names scalelab_pairity, which is no task: use scalelab, scalelab_gen", refusal("scalelab_pairity")
-    )

@@ -1,8 +1,9 @@
-"""lm-eval's own command line on a checkpoint that is none of ours gives every metric, and the harness's values."""
+"""README's commands on a checkpoint that is none of ours: lm-eval's command line gives what the harness gives."""
 
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from evals.abilities import ABILITIES, documents
 from evals.harness import evaluate
 
 TASKS = ["scalelab", "scalelab_recall_direct_generate", "scalelab_parity_steps_sampled"]
+LIMIT = 8
 
 
 @pytest.fixture(scope="module")
@@ -50,39 +52,55 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command_line(foreign: Path, item_files: Path, place: Path, root: Path) -> dict[str, Any]:
-    """The result file of `lm_eval` run in a directory where data/abilities/items is."""
-    (place / "data" / "abilities").mkdir(parents=True)
-    (place / "data" / "abilities" / "items").symlink_to(item_files)
+def readme_commands(root: Path) -> tuple[list[str], list[str]]:
+    """The one that writes items and the one that asks them."""
+    section = (root / "README.md").read_text().partition("## Evaluate your own checkpoint\n")[2]
+    writes, asks = map(shlex.split, section.split("```")[1].strip().splitlines())
+    return writes, asks
+
+
+def run_in(place: Path, command: list[str]) -> None:
+    """Runs a console script of this environment; the libraries' caches are below the place."""
     environment = {**os.environ, "HF_HOME": str(place / "home")}
-    command = [str(Path(sys.executable).parent / "lm_eval"), "run", "--model", "hf"]
-    command += ["--model_args", f"pretrained={foreign},dtype=float32,add_bos_token=False"]
-    command += ["--include_path", str(root / "evals" / "tasks"), "--tasks", ",".join(TASKS)]
-    command += ["--limit", "8", "--device", "cpu", "--batch_size", "64", "--output_path", "out", "--log_samples"]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+    program = Path(sys.executable).parent / command[0]
+    done = subprocess.run([program, *command[1:]], cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not list(place.glob("home/datasets/*"))
-    (found,) = place.glob("out/**/results_*.json")
-    assert len(list(place.glob("out/**/samples_scalelab_*.jsonl"))) == 32 + 2
-    return json.loads(found.read_text())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, foreign: Path, root: Path) -> Path:
+    """A directory with our tasks in which README's commands were run, with more tasks and fewer items."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    (place / "evals").symlink_to(root / "evals")
+    writes, asks = readme_commands(root)
+    run_in(place, writes)
+    asks = [argument.replace("=DIR,", f"={foreign},") for argument in asks]
+    asks[asks.index("scalelab")] = ",".join(TASKS)
+    run_in(place, [*asks, "--limit", str(LIMIT), "--log_samples"])
+    return place
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_the_command_line_gives_what_the_harness_gives(
-    foreign: Path, item_files: Path, tmp_path: Path, root: Path
-) -> None:
-    found = command_line(foreign, item_files, tmp_path, root)["results"]
-    ours = evaluate(foreign, TASKS, items=item_files, limit=8)
-    assert all(sample.metrics["exact_match"] in (0, 1) for sample in ours.samples if "exact_match" in sample.metrics)
-    compared = 0
+def test_the_command_line_gives_what_the_harness_gives(foreign: Path, place: Path) -> None:
+    (file,) = place.glob("data/scores/**/results_*.json")
+    found = json.loads(file.read_text())["results"]
+    ours = evaluate(foreign, TASKS, items=place / "data" / "items", limit=LIMIT)
+    metrics = set()
     for score in ours.scores:
-        if score.metric == "icl_score":
-            continue
         value = found[score.task][f"{score.metric},none"]
         assert math.isfinite(value)
         if "sampled" not in score.task:  # Drawn anew.
             assert value == pytest.approx(score.value, abs=1e-4), (score.task, score.metric)
         if score.metric in ("exact_match", "acc"):
             assert found[score.task]["chance,none"] == pytest.approx(score.chance)
-        compared += 1
-    assert compared == sum("," in key and "_stderr" not in key for row in found.values() for key in row) - 32
+        metrics.add((score.task, score.metric))
+    theirs = {(task, key.partition(",")[0]) for task, row in found.items() for key in row if "," in key}
+    assert metrics == {(task, metric) for task, metric in theirs if metric != "chance" and "_stderr" not in metric}
+    assert len({task for task, _ in metrics}) == 30 + 2
+
+
+def test_the_command_line_logs_samples_and_caches_no_data(place: Path) -> None:
+    files = list(place.glob("data/scores/**/samples_scalelab_*.jsonl"))
+    assert len(files) == 30 + 2
+    assert all(file.read_text().count("\n") == LIMIT for file in files)
+    assert not list(place.glob("home/datasets/*"))

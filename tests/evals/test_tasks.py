@@ -66,7 +66,7 @@ def test_there_is_a_task_of_every_ability_and_style(root: Path) -> None:
     by_group: dict[str, set[str]] = {}
     for name, (_, _, group) in expected_tasks().items():
         by_group.setdefault(f"scalelab_{group}", set()).add(name)
-    cheap = {f"scalelab_{name}" for name in ("in_context", "instruction", "reasoning", "text")}
+    cheap = {f"scalelab_{name}" for name in ("in_context", "instruction", "reasoning")}
     assert groups == by_group | {"scalelab": cheap}
 
 
