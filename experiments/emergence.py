@@ -1,67 +1,55 @@
-"""The emergence stage: records and evaluations to emergence_scores.csv, scores to labels in emergence.json."""
+"""`scalelab emergence`: a table of scores to labels."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from experiments.project import RESULTS, Project
-from sweeps import store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-SUITE = "emergence"
-OTHER_RUNS = "emergence.json is of other runs than params.yaml asks for: dvc repro"
-SCORES, EMERGENCE = RESULTS / "emergence_scores.csv", RESULTS / "emergence.json"
-# What a proportion is checked against: the same answer's likelihood, which grows before the proportion shows it.
-CONTINUOUS = {"exact_match": "logprob_per_char", "acc": "choice_logprob"}
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 
-def collect_scores(project: Project) -> "pd.DataFrame":
-    """One row a checkpoint, task and metric; raises ValueError where some are still to be trained or evaluated."""
-    import pandas as pd
+def emergence_of_table(path: Path) -> dict[str, Any]:
+    """What emergence.json says of a table of scores."""
+    from analysis.emergence import label_table, read_scores
+    from analysis.points import file_digest
 
-    rows, missing = [], []
-    for job in project.jobs(SUITE):
-        for steps in job.cell.steps:
-            record = store.read_record(store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens))
-            if record is None or record["fingerprint"] != store.fingerprint(job.cell, job.recipe, steps):
-                raise ValueError(f"{job.cell.name} is not trained: run `scalelab train {SUITE}`")
-            if record["status"] != "done":
-                continue
-            found = store.read_evaluation(
-                store.evaluation_dir(job.runs, job.cell, record["branch"]), record["fingerprint"]
-            )
-            if found is None:
-                missing.append(job.cell.name)
-                continue
-            rows += _rows(record, found["scores"])
-    if missing:
-        raise ValueError(f"{len(missing)} checkpoints are not evaluated ({missing[0]}, ...): run `scalelab evaluate`")
-    return pd.DataFrame(rows)
+    table = read_scores(path)
+    return label_table(table, {path.name: file_digest(path)})
 
 
-def _rows(record: dict[str, Any], scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A checkpoint's scores beside what it is; `continuous` is the task's own likelihood."""
-    values = {(score["task"], score["metric"]): score["value"] for score in scores}
-    run = {
-        "compute": record["flops"],
-        "params": record["params_non_embedding"],
-        "tokens": record["tokens"],
-        "loss": record["loss"],
-        "seed": record["seed"],
-        "run": record["cell"],
-        "fingerprint": record["fingerprint"],
-    }
-    return [
-        {**score, **run, "continuous": values.get((score["task"], CONTINUOUS.get(score["metric"], "")))}
-        for score in scores
-    ]
+def print_emergence(found: dict[str, Any]) -> None:
+    """A row a task and metric, then what to know about each, then the runs that break through while they train."""
+    table = Table("task", "metric", "label", "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp")
+    for row in found["rows"]:
+        table.add_row(
+            Text(row["task"]),  # brackets in a name are no markup
+            Text(row["metric"]),
+            row["label"],
+            _with_interval(row["threshold"], row["threshold_ci95"], ".2e"),
+            _with_interval(row["width_decades"], row["width_ci95"], ".2f"),
+            _with_interval(row["pooled_width_decades"], row["pooled_width_ci95"], ".2f"),
+            _number(row["amplitude"], ".2f"),
+            f"{_number(row['p_flat'], '.3f')}, {_number(row['p_sharp'], '.3f')}",
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for row in found["rows"]:
+        for sentence in row["diagnostics"]:
+            console.print(Text(f"{row['task']} {row['metric']}: {sentence}"))
+    for entry in found["training_time"]:
+        if entry["threshold"] is not None:
+            place = _with_interval(entry["threshold"], entry["threshold_ci95"], ".2e", " ")
+            console.print(Text(f"{entry['task']} {entry['metric']}: run {entry['run']} at {entry['axis']} {place}"))
 
 
-def write_scores(project: Project) -> "pd.DataFrame":
-    """Writes the table of scores, whole or not at all, and returns it."""
-    table = collect_scores(project)
-    SCORES.parent.mkdir(exist_ok=True)
-    partial = SCORES.with_suffix(".partial")
-    table.to_csv(partial, index=False)
-    partial.replace(SCORES)
-    return table
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
+
+
+def _with_interval(value: float | None, ends: Sequence[float | None] | None, spec: str, gap: str = "\n") -> str:
+    """An estimate over its interval; an end that the scores do not set is an ellipsis."""
+    if value is None or ends is None:
+        return "-"
+    low, high = ("..." if end is None else format(end, spec) for end in ends)
+    return f"{value:{spec}}{gap}({low} to {high})"
