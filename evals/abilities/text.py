@@ -8,6 +8,7 @@ else).
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from evals.abilities.ability import MAX_DOCUMENT_CHARACTERS, check_dial
@@ -17,7 +18,7 @@ from evals.abilities.write import write_lines
 # the first of the whole.
 WORD_START = re.compile(r"(?<=\S) (?=\S)")
 TARGET_CHARACTERS = 15
-MAX_CHARACTERS = 100_000
+LARGEST = 100_000
 
 
 def write_text_items(
@@ -35,34 +36,40 @@ def write_text_items(
     byte a character, and no two targets overlap. Raises ValueError for lengths out of range and where the texts hold
     fewer such spans.
     """
-    check_dial("count", count, 1, MAX_CHARACTERS)
-    check_dial("target_characters", target_characters, 2, MAX_CHARACTERS)
-    check_dial("late_characters", late_characters, 2, MAX_CHARACTERS)
+    check_dial("count", count, 1, LARGEST)
+    check_dial("target_characters", target_characters, 2, LARGEST)
+    check_dial("late_characters", late_characters, 2, LARGEST)
     check_dial("early_characters", early_characters, 1, late_characters - 1)
-    starts = [(index, start) for index, text in enumerate(texts) for start in _starts(text, late_characters)]
-    random.Random(f"text {seed}").shuffle(starts)
-    taken: dict[int, list[int]] = {}
-    early, late = [], []
-    for index, start in starts:
-        text, end = texts[index], start + target_characters
-        window = text[start - late_characters : end]
-        others = taken.setdefault(index, [])
-        if end > len(text) or not window.isascii() or any(abs(start - other) < target_characters for other in others):
-            continue
-        others.append(start)
-        for rows, style, length in ((early, "early", early_characters), (late, "late", late_characters)):
-            prompt, target = text[start - length : start], text[start:end]
+    rng = random.Random(f"text {seed}")
+    places = list(islice(_places(texts, late_characters, target_characters, rng), count))
+    if len(places) < count:
+        raise ValueError(
+            f"count is {count}: the texts hold {len(places)} such spans: ask for no more, or give more text"
+        )
+    files = directory / "text-early.jsonl", directory / "text-late.jsonl"
+    for file, style, length in zip(files, ("early", "late"), (early_characters, late_characters), strict=True):
+        rows = []
+        for index, start in places:
+            prompt, target = texts[index][start - length : start], texts[index][start : start + target_characters]
             key = f"{index}:{start}"
             rows.append({"ability": "text", "style": style, "prompt": prompt, "target": target, "key": key})
-        if len(late) == count:
-            break
-    else:
-        raise ValueError(f"count is {count}: the texts hold {len(late)} such spans: ask for no more, or give more text")
-    files = directory / "text-early.jsonl", directory / "text-late.jsonl"
-    for file, rows in zip(files, (early, late), strict=True):
         write_lines(file, rows)
     return files
 
 
-def _starts(text: str, min_start: int) -> Iterator[int]:
-    return (match.start() for match in WORD_START.finditer(text, min_start) if match.start() >= min_start)
+def _places(texts: Sequence[str], before: int, length: int, rng: random.Random) -> Iterator[tuple[int, int]]:
+    """Texts and places in them where a target can begin, in random order; no two targets overlap."""
+    starts = [
+        (index, match.start())
+        for index, text in enumerate(texts)
+        for match in WORD_START.finditer(text, before)
+        if match.start() + length <= len(text)
+    ]
+    rng.shuffle(starts)
+    taken: dict[int, list[int]] = {}
+    for index, start in starts:
+        others = taken.setdefault(index, [])
+        is_free = all(abs(start - other) >= length for other in others)
+        if is_free and texts[index][start - before : start + length].isascii():
+            others.append(start)
+            yield index, start

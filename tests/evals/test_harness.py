@@ -185,3 +185,14 @@ def test_icl_score_is_what_long_context_is_worth(
     assert found.value == pytest.approx(statistics.fmean(gains), abs=1e-5)
     assert found.se == pytest.approx(statistics.stdev(gains) / math.sqrt(len(gains)), abs=1e-5)
     assert (found.num_items, found.chance) == (24, 0)
+
+
+@pytest.mark.gpu
+def test_an_accelerator_finds_the_same(half_taught: Path, item_files: Path, evaluated: Evaluation) -> None:
+    tasks = ["scalelab_transform_direct", "scalelab_recall_direct_generate", "scalelab_parity_steps_sampled"]
+    found = evaluate(half_taught, tasks, items=item_files, device="cuda")
+    assert found == evaluate(half_taught, tasks, items=item_files, device="cuda")
+    for score in found.scores:
+        if "sampled" not in score.task:
+            same = score_of(evaluated, score.task.removeprefix("scalelab_"), score.metric)
+            assert score.value == pytest.approx(same.value, rel=1e-3)

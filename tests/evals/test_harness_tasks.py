@@ -91,7 +91,10 @@ metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 """
 
 
-def test_a_suite_runs_beside_ours(half_taught: Path, item_files: Path, tmp_path: Path, torch_alone) -> None:
+def test_a_suite_runs_beside_ours(
+    half_taught: Path, item_files: Path, tmp_path: Path, torch_alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     rows = [{"question": f"{n} is", "options": ["red", "blue", "green"], "label": n % 3} for n in range(12)]
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "colours.yaml").write_text(SUITE.format(file=tmp_path / "test.jsonl"))
