@@ -1,13 +1,13 @@
-"""The report of the project's own results: law, held-out check, saturation, costs, provenance."""
+"""The report of the project's own results: law, held-out check, saturation, emergence, costs, provenance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import figures, figures_saturation
-from analysis.page import render
+from analysis.page import Section, render
 
 LIBRARIES = ("numpy", "pandas", "plotly", "scipy")
 FIGURES = (
@@ -33,17 +33,20 @@ def write_report(
     out: Path | str,
     provenance: Mapping,
     saturation: tuple[pd.DataFrame, Mapping] | None = None,
+    emergence: Sequence[Section] = (),
 ) -> None:
     """Write the report of a fitted law to `out`, whole or not at all.
 
     `points` is the table behind `law` (see points.py), `law` the content of law.json, and `provenance` what the caller
     knows about where they come from: a mapping of names to strings or to further mappings (digests, revision).
     `saturation` is the table behind saturation.json and its content; without it the page has no such section.
+    `emergence` are the sections that pages_emergence.py makes of emergence.json.
     """
     drawn = {name: draw(points, dict(law)) for name, draw, _, _ in FIGURES}
     drawn["heldout"] = figures.predicted_against_measured(points, dict(law))
     if saturation is not None:
         drawn |= {name: draw(saturation[0], dict(saturation[1])) for name, draw, _, _ in figures_saturation.FIGURES}
+    drawn |= {f"emergence-{n}": part.figure for n, part in enumerate(emergence, 1) if part.figure is not None}
     render(
         out,
         "report.html.j2",
@@ -53,6 +56,7 @@ def write_report(
         heldout_rows=law["heldout"]["rows"],
         saturation=saturation and saturation[1],
         saturation_figures=[(name, title, caption) for name, _, title, caption in figures_saturation.FIGURES],
+        emergence=emergence,
         costs=cost_table(points),
         provenance=flatten({**provenance, "inputs": law["inputs"], "versions": library_versions(provenance)}),
     )

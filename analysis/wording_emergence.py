@@ -1,0 +1,105 @@
+"""How labels, thresholds and forecasts of emergence are said, on the screen, in pages and in the report.
+
+Standard library only. A row is one of `rows` in emergence.json.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from analysis.wording import si
+
+LABELS = ("emergent", "mirage", "smooth", "saturated", "flat", "undetermined")
+MEANINGS = (
+    "Emergent: flat at chance, then a rise within less than a decade of compute that a score without cliffs shows too. "
+    "Mirage: as sharp, but the likelihood of the same answers gains smoothly. Smooth: a rise of a decade or more. "
+    "Saturated and flat: nothing left to gain, nothing gained. Undetermined: the runs do not say."
+)
+METRICS = {
+    "exact_match": "exact match",
+    "logprob_per_char": "log-likelihood a character",
+    "edit_similarity": "edit similarity",
+    "acc": "accuracy",
+    "brier": "Brier score",
+    "icl_score": "gain from context, nats a character",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words."""
+    return METRICS.get(metric, metric)
+
+
+def interval(ends: Sequence[float | None] | None, decimals: int | None = None) -> str:
+    """An interval of counts, or of numbers with so many decimals; an end that is None is open."""
+    if ends is None:
+        return ""
+    low, high = (None if end is None else si(end) if decimals is None else f"{end:.{decimals}f}" for end in ends)
+    if low is None:
+        return "open" if high is None else f"{high} or less"
+    return f"{low} or more" if high is None else f"{low} to {high}"
+
+
+def threshold_text(row: Mapping[str, Any]) -> str:
+    """Where it rises, in FLOPs, with its interval; a dash where no rise was placed."""
+    if row["threshold"] is None:
+        return "-"
+    return f"{si(row['threshold'])} ({interval(row['threshold_ci95'])})"
+
+
+def width_text(row: Mapping[str, Any]) -> str:
+    """From a tenth to nine tenths of the rise, in decades, with its interval."""
+    if row["width_decades"] is None:
+        return "-"
+    return f"{row['width_decades']:.2f} ({interval(row['width_ci95'], 2)})"
+
+
+def counted(labels: Iterable[str]) -> str:
+    """Labels counted, in the order of LABELS: "2 emergent, 1 flat"."""
+    count = Counter(labels)
+    return ", ".join(f"{count[label]} {label}" for label in LABELS if count[label])
+
+
+def label_sentence(row: Mapping[str, Any], name: str) -> str:
+    """One curve in a line."""
+    placed = f", threshold {threshold_text(row)} FLOPs, width {width_text(row)} decades"
+    reasons = f" ({'; '.join(row['diagnostics'])})" if row["diagnostics"] else ""
+    return f"{name}: {row['label']}" + placed * (row["threshold"] is not None) + reasons
+
+
+def forecast_sentences(forecast: Mapping[str, Any], emergent: Iterable[str]) -> list[str]:
+    """What predicting the runs beyond the cut was worth, and which of the `emergent` tasks it did not foresee.
+
+    A task is missed where a run beyond the cut scores above its interval.
+    """
+    seen = {row["task"] for row in forecast["rows"]}
+    above = {row["task"] for row in forecast["rows"] if row["observed"] > row["pi95"][1]}
+    asked = [task for task in dict.fromkeys(emergent) if task in seen]
+    missed = [task for task in asked if task in above]
+    return [
+        f"Runs of more than {si(forecast['cut_compute'])} FLOPs were predicted from the smaller ones: mean absolute "
+        f"error {forecast['mean_absolute_error']:.3f}, against {forecast['persistence_error']:.3f} for no change; "
+        f"{forecast['coverage']:.0%} of {len(forecast['rows'])} scores inside their 95% interval.",
+        f"{len(missed)} of {len(asked)} emergent tasks rose above every score that their forecast allowed"
+        + f" ({', '.join(missed)})" * bool(missed)
+        + ".",
+    ]
+
+
+NOTHING_SHARP = ("flat", "linear", "power", "convex", "2")
+
+
+def detector_sentence(bench: Mapping[str, Any]) -> str:
+    """How often the detector is wrong, of the content of `scalelab bench emergence --json`."""
+    cells = [cell for cell in bench["cells"] if cell["labels"]]
+    nothing, boundary, mirage, step = (
+        [cell["emergent"] for cell in cells if cell["kind"].split()[0] in kinds]
+        for kinds in (NOTHING_SHARP, ("1",), ("mirage",), ("0",))
+    )
+    held = [cell["threshold_coverage"] for cell in cells if cell["threshold_coverage"] is not None]
+    return (
+        f"On simulated curves whose truth is known ({bench['curves']} of a kind and design) the detector calls "
+        f"emergent at most {max(nothing):.1%} of those without a sharp rise, at most {max(boundary):.1%} of rises of "
+        f"exactly one decade and at most {max(mirage):.1%} of mirages; of steps it finds {min(step):.0%} to "
+        f"{max(step):.0%}, and its 95% intervals hold the threshold in {min(held):.0%} to {max(held):.0%}."
+    )
