@@ -41,6 +41,7 @@ proof: $(INSTALLED) ## minutes: the benchmarks whose tables are committed
 	$(if $(SCALELAB_REFERENCE_DATA),scalelab bench fit $(SCALELAB_REFERENCE_DATA)/chinchilla_epoch.csv --drop-highest 5 --json experiments/archive/bench/fit.json,@echo 'bench fit: set SCALELAB_REFERENCE_DATA to the folder with chinchilla_epoch.csv')
 	scalelab bench design --json experiments/archive/bench/design.json
 	scalelab bench coverage --json experiments/archive/bench/coverage.json
+	scalelab bench emergence --json experiments/archive/bench/emergence.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks
 	jupyter lab analysis/notebooks

@@ -300,6 +300,20 @@ def extrapolate(
 
 
 @app.command()
+def emergence(
+    scores: Annotated[
+        Path, typer.Argument(help="CSV or Parquet with task, metric, compute, seed, value, num_items, chance.")
+    ],
+    json_out: Json = None,
+) -> None:
+    """Label every task of a table: emergent, smooth, mirage, saturated, flat or undetermined; where, and how wide."""
+    from experiments.emergence import emergence_of_table, print_emergence
+
+    found = emergence_of_table(scores)
+    give(found, json_out, lambda: print_emergence(found))
+
+
+@app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
     from experiments.law import write_law_report

@@ -20,7 +20,9 @@ def emergence_of_table(path: Path) -> dict[str, Any]:
 
 def print_emergence(found: dict[str, Any]) -> None:
     """A row a task and metric, then what to know about each, then the runs that break through while they train."""
-    table = Table("task", "metric", "label", "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp")
+    table = Table(
+        "task", "metric", "label", "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp"
+    )
     for row in found["rows"]:
         table.add_row(
             Text(row["task"]),  # brackets in a name are no markup

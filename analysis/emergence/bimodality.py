@@ -11,7 +11,7 @@ Axes: P draws, N seeds of a scale, K cuts.
 
 import numpy as np
 
-from analysis.emergence.rise import Scores
+from analysis.emergence.scores import Scores
 from analysis.emergence.shapes import Array
 
 LEAST_SEEDS = 4

@@ -1,8 +1,8 @@
 """Parametric bootstrap tests of a curve: does it rise at all, is it sharp, is it smooth.
 
 Sharp: the null is the likeliest rise of at least BOUNDARY decades, the statistic the log-likelihood that the likeliest
-sharper rise has over it. Smooth is the reverse. Null data repeat the runs with item noise and seeds that jitter along x;
-what jitter the null needs is not known, so draws take each as often as the scores make it likely.
+sharper rise has over it. Smooth is the reverse. Null data repeat the runs with item noise and seeds that jitter along
+x; what jitter the null needs is not known, so draws take each as often as the scores make it likely.
 
 Axes: P draws, N runs, S scales, J shapes, T jitters.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.emergence.rise import Fit, Scores, Weighed, fit, observe
+from analysis.emergence.rise import Fit, Weighed, fit
+from analysis.emergence.scores import Scores, observe
 from analysis.emergence.shapes import JITTERS, Array, Flags
 
 DRAWS = 199
@@ -55,9 +56,12 @@ def _flat_dispersion(scores: Scores, unrestricted: Fit) -> float:
     return found if scores.num_items_N is None else max(1.0, found)
 
 
-def ratio_test(scores: Scores, dispersion: float, null_J: Flags, rng: np.random.Generator) -> float:
-    """p-value of the null's shapes against all others."""
-    null = fit(scores, null_J, dispersion)
+def ratio_test(fitted: Fit, null_J: Flags, rng: np.random.Generator) -> float:
+    """p-value of the null's shapes against all others; one where the likeliest shape of all is the null's."""
+    if null_J[np.argmax(fitted.log_likelihood_J)]:
+        return 1.0
+    scores = fitted.scores
+    null = fit(scores, null_J, fitted.dispersion)
     seen = _ratio(null.log_likelihood_J[None], null_J)
     if seen[0] <= 0:
         return 1.0
@@ -83,9 +87,7 @@ def draw_null(null: Fit, null_J: Flags, draws: int, rng: np.random.Generator) ->
     """Draws of the likeliest curve of the null at each jitter, as many as its share of the likelihood, (P, N)."""
     scores = null.scores
     curves_T = [null.best(null_J & (scores.shapes.jitter_J == jitter)) for jitter in JITTERS]
-    best_T = np.array(
-        [null.log_likelihood_J[null_J & (scores.shapes.jitter_J == jitter)].max() for jitter in JITTERS]
-    )
+    best_T = np.array([null.log_likelihood_J[null_J & (scores.shapes.jitter_J == jitter)].max() for jitter in JITTERS])
     share_T = np.exp(best_T - best_T.max())
     edges = np.round(np.concatenate([[0.0], np.cumsum(share_T / share_T.sum())]) * draws).astype(int)
     pieces = [

@@ -1,6 +1,6 @@
 """Where a rise lies and how wide it is, with 95% intervals.
 
-An interval holds 95% of the likelihood over all shapes (uniform in midpoint, logarithm of width and jitter, Shapes.prior_J);
+An interval holds 95% of the likelihood over all shapes weighed by `Shapes.prior_J`;
 its end is open where the scores allow the narrowest or the widest rise there is. The simulation says how often
 intervals hold the truth.
 
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.emergence.mixture import mixture_log_likelihood
-from analysis.emergence.rise import Fit, Rise, Scores, fit
+from analysis.emergence.rise import Fit, Rise, fit
+from analysis.emergence.scores import Scores
 from analysis.emergence.shapes import Array, Flags, width_edges
 
 TAIL = 0.025
 NEGLIGIBLE = 20.0  # log-likelihood of the normal approximation below its greatest that no interval sees
+LIGHT = 1e-5  # share of the greatest weight
 GRID = 300
 EDGE = 0.02  # share of the midpoints' range at either end where an interval counts as open
 AXIS_DECADES = 4.0  # an axis other than compute is stretched to so many decades, as wide as the shapes are made for
@@ -38,9 +40,14 @@ class Estimate:
         return Estimate(offset + scale * self.value, *ends)
 
 
+def powers(log10: Estimate) -> list[float | None]:
+    """The ends of an interval of a logarithm."""
+    return [None if end is None else 10**end for end in (log10.low, log10.high)]
+
+
 @dataclass(frozen=True)
 class Place:
-    """Midpoint (log10) and 10-90% width (decades) of a rise, and the likeliest curve.
+    """Midpoint (log10) and 10-90% width (decades) of a rise.
 
     `width` is one run's, `pooled_width` that of the mean over seeds, some of which run ahead.
     """
@@ -48,27 +55,25 @@ class Place:
     midpoint: Estimate
     width: Estimate
     pooled_width: Estimate
-    curve: Rise
 
 
 def place_of(fitted: Fit) -> Place:
     """Medians of the likelihood, and what holds 95% of it. A width's low end of 0 is a step."""
     shapes, log_likelihood_J = fitted.scores.shapes, fitted.log_likelihood_J
-    curve = fitted.best(np.ones(len(log_likelihood_J), dtype=bool))
     kept_J = log_likelihood_J > log_likelihood_J.max() - NEGLIGIBLE
     log_mixture_J = mixture_log_likelihood(fitted, kept_J)
     weight_J = shapes.prior_J[kept_J] * np.exp(log_mixture_J - log_mixture_J.max())
-    weight_J /= weight_J.sum()
+    heavy_J = weight_J > LIGHT * weight_J.max()
+    at_J, weight_J = np.flatnonzero(kept_J)[heavy_J], weight_J[heavy_J] / weight_J[heavy_J].sum()
     widths = np.unique(shapes.width_J)
     edges = width_edges(widths)
-    at_J = np.searchsorted(widths, shapes.width_J[kept_J])
-    midpoint = _estimate(shapes.midpoint_J[kept_J], shapes.step_J[kept_J], weight_J)
-    log_width_J, step_J = np.log(shapes.width_J[kept_J]), np.diff(np.log(edges))[at_J]
-    width = _estimate(log_width_J, step_J, weight_J)
-    pooled = _estimate(np.log(shapes.pooled_width_J[kept_J]), step_J, weight_J)
+    midpoint = _estimate(shapes.midpoint_J[at_J], shapes.step_J[at_J], weight_J)
+    step_J = np.diff(np.log(edges))[np.searchsorted(widths, shapes.width_J[at_J])]
+    width = _estimate(np.log(shapes.width_J[at_J]), step_J, weight_J)
+    pooled = _estimate(np.log(shapes.pooled_width_J[at_J]), step_J, weight_J)
     margin = EDGE * float(np.ptp(shapes.midpoint_J))
     inside = (float(shapes.midpoint_J.min()) + margin, float(shapes.midpoint_J.max()) - margin)
-    return Place(_open_ended(midpoint, *inside), _width(width, edges), _width(pooled, edges), curve)
+    return Place(_open_ended(midpoint, *inside), _width(width, edges), _width(pooled, edges))
 
 
 def _estimate(value_J: Array, step_J: Array, weight_J: Array) -> Estimate:
@@ -102,9 +107,7 @@ def along(x_N: Array, scores: Scores) -> Place:
     stretched = Scores((x_N - low) / stretch, scores.score_N, scores.num_items_N)
     everything_J: Flags = np.ones(len(stretched.shapes.width_J), dtype=bool)
     place = place_of(fit(stretched, everything_J))
-    curve = place.curve
-    back = Rise(curve.floor, curve.height, low + stretch * curve.midpoint, stretch * curve.width, stretch * curve.jitter)
-    return Place(place.midpoint.mapped(stretch, low), place.width.mapped(stretch), place.pooled_width.mapped(stretch), back)
+    return Place(place.midpoint.mapped(stretch, low), place.width.mapped(stretch), place.pooled_width.mapped(stretch))
 
 
 def amplitude(scores: Scores, curve: Rise) -> float:

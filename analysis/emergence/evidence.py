@@ -7,7 +7,8 @@ import numpy as np
 
 from analysis.emergence.detect import FlatTest, flat_test, ratio_test
 from analysis.emergence.estimate import Place, amplitude, excludes_rise, place_of
-from analysis.emergence.rise import Fit, Scores, fit
+from analysis.emergence.rise import Fit, Rise, fit
+from analysis.emergence.scores import Scores
 from analysis.emergence.shapes import BOUNDARY
 
 ALPHA = 0.05
@@ -46,6 +47,7 @@ class Counterpart:
 
     scores: Scores
     shape: Shape
+    curve: Rise
     place: Place
 
     @property
@@ -62,12 +64,12 @@ class Counterpart:
     @property
     def gains_smoothly(self) -> bool:
         """Whether a rise of a decade or more, or one without a plateau, is what it looks like."""
-        return self.shape.smooth or not self.sees_plateau or self.place.curve.width >= BOUNDARY
+        return self.shape.smooth or not self.sees_plateau or self.curve.width >= BOUNDARY
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One curve: its fit, whether it rises, how sharply (None where it does not), and whether its counterpart is sharp.
+    """One curve: its fit, whether it rises, where and how sharply (None where it does not), and its counterpart.
 
     `counterpart` is None where there is none, or where no sharp rise asks for it.
     """
@@ -75,8 +77,9 @@ class Evidence:
     scores: Scores
     chance: float
     fitted: Fit
-    place: Place
+    curve: Rise
     flat: FlatTest
+    place: Place | None
     shape: Shape | None
     counterpart: Counterpart | None
 
@@ -93,12 +96,12 @@ class Evidence:
     @cached_property
     def amplitude(self) -> float:
         """Rise of the likeliest curve over the scales that were run."""
-        return amplitude(self.scores, self.place.curve)
+        return amplitude(self.scores, self.curve)
 
     @property
     def smooth(self) -> bool:
         """Whether the rise takes a decade or more: sharp ones are refuted, or the width's interval leaves none."""
-        if self.shape is None or self.shape.sharp:
+        if self.shape is None or self.place is None or self.shape.sharp:
             return False
         return self.shape.smooth or (self.place.width.low or 0.0) >= BOUNDARY
 
@@ -115,7 +118,8 @@ class Evidence:
     @property
     def scales_beside(self) -> tuple[int, int]:
         """Scales below and above the threshold."""
-        below = int((self.scores.places[0] < self.place.midpoint.value).sum())
+        midpoint = self.curve.midpoint if self.place is None else self.place.midpoint.value
+        below = int((self.scores.places[0] < midpoint).sum())
         return below, self.scores.num_scales - below
 
     @cached_property
@@ -123,19 +127,20 @@ class Evidence:
         """Where the likeliest curve starts from, and how far from chance that may be."""
         _, _, error_J, _ = self.fitted.weighed.coefficients(self.scores.score_N)
         error = float(error_J[int(np.argmax(self.fitted.log_likelihood_J))])
-        return self.place.curve.floor, max(CHANCE_TOLERANCE, CHANCE_ERRORS * error)
+        return self.curve.floor, max(CHANCE_TOLERANCE, CHANCE_ERRORS * error)
 
 
 def examine(scores: Scores, continuous: Scores | None, chance: float, rng: np.random.Generator) -> Evidence:
     """Fits and tests a curve of MIN_SCALES scales or more; `continuous` is its counterpart in the same runs."""
     fitted = fit_freely(scores)
     flat = flat_test(scores, fitted, rng)
-    shape = shape_of(fitted, rng) if flat.p_rise <= ALPHA else None
+    rises = flat.p_rise <= ALPHA
+    shape, place = (shape_of(fitted, rng), place_of(fitted)) if rises else (None, None)
     counterpart = None
     if shape is not None and shape.sharp and continuous is not None and continuous.num_scales >= MIN_SCALES:
         other = fit_freely(continuous)
-        counterpart = Counterpart(continuous, shape_of(other, rng), place_of(other))
-    return Evidence(scores, chance, fitted, place_of(fitted), flat, shape, counterpart)
+        counterpart = Counterpart(continuous, shape_of(other, rng), other.likeliest, place_of(other))
+    return Evidence(scores, chance, fitted, fitted.likeliest, flat, place, shape, counterpart)
 
 
 def fit_freely(scores: Scores) -> Fit:
@@ -146,5 +151,4 @@ def fit_freely(scores: Scores) -> Fit:
 def shape_of(fitted: Fit, rng: np.random.Generator) -> Shape:
     """Sharp, smooth, or neither."""
     sharp_J = fitted.scores.shapes.sharp_J
-    p_sharp = ratio_test(fitted.scores, fitted.dispersion, ~sharp_J, rng)
-    return Shape(p_sharp, ratio_test(fitted.scores, fitted.dispersion, sharp_J, rng))
+    return Shape(ratio_test(fitted, ~sharp_J, rng), ratio_test(fitted, sharp_J, rng))

@@ -1,14 +1,14 @@
 """A label for one curve, and the sentences that say why.
 
 Emergent: flat at chance, then a rise of less than a decade of compute that a score without cliffs shows too.
-Mirage: as sharp, but the continuous counterpart gains smoothly. Smooth: a rise of a decade or more. Saturated and flat:
-nothing to see at the top, nothing to see below. Undetermined: the runs do not say, and `diagnostics` says what is missing.
+Mirage: as sharp, but the continuous counterpart gains smoothly. Smooth: a rise of a decade or more. Saturated and
+flat: no rise, next to the best score or below. Undetermined: the runs do not say; `diagnostics` says what is missing.
 """
 
 from typing import Literal
 
-from analysis.emergence.evidence import CHANCE_TOLERANCE, SCALES_ON_A_SIDE, Evidence
 from analysis.emergence.estimate import NOTABLE_RISE
+from analysis.emergence.evidence import CHANCE_TOLERANCE, SCALES_ON_A_SIDE, Evidence
 
 Label = Literal["emergent", "smooth", "mirage", "saturated", "flat", "undetermined"]
 LARGE_DISPERSION = 2.0
@@ -28,7 +28,9 @@ def _decide(evidence: Evidence, has_counterpart: bool) -> tuple[Label, list[str]
     if evidence.smooth:
         return "smooth", []
     if not evidence.shape.sharp:
-        return "undetermined", ["neither a rise within a decade nor a wider one is excluded: add scales near it or seeds"]
+        return "undetermined", [
+            "a rise within a decade and a wider one are both possible: add scales near it, or seeds"
+        ]
     missing = _missing(evidence)
     if missing:
         return "undetermined", missing
@@ -74,12 +76,18 @@ def _missing(evidence: Evidence) -> list[str]:
 def _cautions(evidence: Evidence) -> list[str]:
     """What to know before trusting the label."""
     scores, cautions = evidence.scores, []
-    if scores.count_S.max() == 1:
+    num_single = int((scores.count_S == 1).sum())
+    if num_single == scores.num_scales:
         cautions.append("one run at every scale: how far seeds differ is taken from the curve's residuals")
-    elif scores.count_S.min() == 1:
+    elif num_single > scores.num_scales / 2:
+        cautions.append(
+            f"one run at {num_single} of {scores.num_scales} scales: how far runs of one compute differ is taken "
+            "from the curve's residuals more than from replicates"
+        )
+    elif num_single:
         cautions.append("some scales have one run: seeds are taken to differ there as they do elsewhere")
     if not scores.shows_dispersion:
-        cautions.append("too few runs to estimate overdispersion: plateaus are taken to have the noise of their items only")
+        cautions.append("too few runs to estimate overdispersion: plateaus are taken to have their items' noise alone")
     if evidence.fitted.dispersion > LARGE_DISPERSION:
         cautions.append(
             f"scores scatter around the curve with {evidence.fitted.dispersion:.1f} times the variance of their items: "
@@ -87,5 +95,5 @@ def _cautions(evidence: Evidence) -> list[str]:
         )
     lowest = float(scores.mean_S.min())
     if lowest < evidence.chance - CHANCE_TOLERANCE:
-        cautions.append(f"scores begin at {lowest:.2f}, below the declared chance of {evidence.chance:g}: check the chance")
+        cautions.append(f"the lowest mean is {lowest:.2f}, below the declared chance of {evidence.chance:g}: check it")
     return cautions

@@ -2,18 +2,21 @@
 
 Near a step, seeds are either below it or above; a normal density with the right variance says too much about where it
 lies. So what intervals are made of is a mixture over the leads that a run may have, at the floor and height of the
-weighted fit. It is computed for the shapes that the fit leaves, on the scores alone: tests, which need it for every draw
-of a bootstrap, keep the normal one.
+weighted fit. It is computed for the shapes that the fit leaves, on the scores alone: tests, which need a likelihood
+for every draw of a bootstrap, keep the normal one.
 
 Axes: N runs, S scales, K shapes, Z leads.
 """
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from analysis.emergence.rise import Fit
-from analysis.emergence.shapes import JITTER_Z, Array, Flags, logistic
+from analysis.emergence.shapes import Array, Flags, logistic
 
 BLOCK = 256  # shapes at a time, which bounds memory
+LEAD_Z = ndtri((np.arange(16) + 0.5) / 16)
 
 
 def mixture_log_likelihood(fitted: Fit, kept_J: Flags) -> Array:
@@ -26,10 +29,10 @@ def mixture_log_likelihood(fitted: Fit, kept_J: Flags) -> Array:
     return np.concatenate([_block(fitted, block, floor_J[block], height_J[block]) for block in blocks])
 
 
-def _block(fitted: Fit, block_K: Array, floor_K: Array, height_K: Array) -> Array:
+def _block(fitted: Fit, block_K: NDArray[np.intp], floor_K: Array, height_K: Array) -> Array:
     scores, shapes = fitted.scores, fitted.scores.shapes
     x_S, scale_N = scores.places
-    lead_KZ1 = shapes.jitter_J[block_K][:, None, None] * JITTER_Z[None, :, None]
+    lead_KZ1 = shapes.jitter_J[block_K][:, None, None] * LEAD_Z[None, :, None]
     midpoint_K11, width_K11 = shapes.midpoint_J[block_K][:, None, None], shapes.width_J[block_K][:, None, None]
     curve_KZS = floor_K[:, None, None] + height_K[:, None, None] * logistic(x_S + lead_KZ1, midpoint_K11, width_K11)
     # A lead stands for those half-way to its neighbours: what the curve does between them is spread, taken as uniform.

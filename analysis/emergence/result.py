@@ -9,10 +9,11 @@ import pandas as pd
 
 from analysis.emergence.bigbench import linearity_and_breakthroughness
 from analysis.emergence.bimodality import bimodality_test
-from analysis.emergence.estimate import Estimate, Place, along
+from analysis.emergence.estimate import Estimate, Place, along, powers
 from analysis.emergence.evidence import ALPHA, MIN_SCALES, Evidence, examine
 from analysis.emergence.label import label_of
-from analysis.emergence.rise import Rise, Scores
+from analysis.emergence.rise import Rise
+from analysis.emergence.scores import Scores
 from analysis.emergence.shapes import Array
 from analysis.emergence.table import AXES, NAMES, scores_of
 from analysis.emergence.training import last_checkpoints, training_time
@@ -40,7 +41,8 @@ def label_table(table: pd.DataFrame, inputs: Mapping[str, str] | None = None, se
 def label_curve(rows: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     """One row of emergence.json, from the checked rows of one task and metric.
 
-    Thresholds are in the axis's own unit, widths in decades of it: one run's, and pooled that of the mean over seeds. None: not tested, or an interval without that end.
+    Thresholds are in the axis's own unit, widths in decades of it: one run's, and pooled that of the mean over seeds.
+    None: not tested, or an interval without that end.
     """
     task, metric, chance = str(rows["task"].iloc[0]), str(rows["metric"].iloc[0]), float(rows["chance"].iloc[0])
     rng = np.random.default_rng([seed, zlib.crc32(f"{task}\n{metric}".encode())])
@@ -95,7 +97,7 @@ NOT_TESTED: dict[str, Any] = {
 
 def _tested(evidence: Evidence) -> dict[str, Any]:
     shape, counterpart = evidence.shape, evidence.counterpart
-    return _placed(evidence.place if evidence.rises else None) | {
+    return _placed(evidence.place) | {
         "p_flat": evidence.flat.p_rise,
         "p_fall": evidence.flat.p_fall,
         "p_sharp": None if shape is None else shape.p_sharp,
@@ -103,7 +105,7 @@ def _tested(evidence: Evidence) -> dict[str, Any]:
         "p_continuous": None if counterpart is None else counterpart.shape.p_sharp,
         "amplitude": evidence.amplitude,
         "dispersion": evidence.fitted.dispersion,
-        "curve": _curve(evidence.place.curve),
+        "curve": _curve(evidence.curve),
     }
 
 
@@ -114,7 +116,7 @@ def _placed(place: Place | None) -> dict[str, Any]:
     midpoint, width, pooled = place.midpoint, place.width, place.pooled_width
     return {
         "threshold": 10**midpoint.value,
-        "threshold_ci95": [None if end is None else 10**end for end in _ends(midpoint)],
+        "threshold_ci95": powers(midpoint),
         "width_decades": width.value,
         "width_ci95": _ends(width),
         "pooled_width_decades": pooled.value,

@@ -23,6 +23,7 @@ SHARP_WIDTHS = (0.03, 0.1, 0.2, 0.32, 0.46, 0.6, 0.74, 0.88)
 SMOOTH_RATIO = 1.2
 WIDEST = 8.0  # decades; on a wide range twice the range: within it that is a straight line
 JITTERS = (0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.65)
+STEP_LIKE = 0.3  # decades: rises much narrower than this look alike between two scales
 NUM_MIDPOINTS = 64
 NORMAL_TEN_TO_NINETY = 2 * float(ndtri(0.9))
 JITTER_Z = ndtri((np.arange(32) + 0.5) / 32)
@@ -32,10 +33,10 @@ JITTER_Z = ndtri((np.arange(32) + 0.5) / 32)
 class Shapes:
     """Every shape on the scales `x_S`, and what of the space of shapes each stands for (`prior_J`, sum one).
 
-    A shape stands for midpoints `step_J` apart. `pooled_width_J` is the width of the mean over seeds, whose jitter widens
-    it: exact for a step and for no jitter, squares added in between.
+    A shape stands for midpoints `step_J` apart. `pooled_width_J` is the width of the mean over seeds, which jitter
+    widens: exact for a step and for no jitter, squares added in between.
 
-    The prior is uniform in the midpoint, in the logarithm of the width and over JITTERS.
+    The prior is uniform in the midpoint, over JITTERS and in the logarithm of width + STEP_LIKE.
     """
 
     x_S: Array
@@ -65,13 +66,15 @@ class Shapes:
 
 @lru_cache(maxsize=64)
 def shapes_on(places: tuple[float, ...]) -> Shapes:
-    """The shapes on at least two scales, given in ascending decades. Sharp ones have their midpoint inside the range."""
+    """The shapes on at least two scales, in ascending decades; sharp ones have their midpoint inside the range."""
     x_S = np.array(places)
     low, span = x_S[0], x_S[-1] - x_S[0]
     widest = max(WIDEST, 2 * span)
     smooth = np.geomspace(BOUNDARY, widest, 1 + int(np.ceil(np.log(widest / BOUNDARY) / np.log(SMOOTH_RATIO))))
     widths = np.concatenate([SHARP_WIDTHS, smooth])
-    shares = np.diff(np.log(width_edges(widths)))
+    edges = width_edges(widths)
+    edges[0] = 0.0
+    shares = np.diff(np.log(edges + STEP_LIKE))
     pieces = []
     for width, share in zip(widths, shares, strict=True):
         step = span / NUM_MIDPOINTS if width < BOUNDARY else max(span / NUM_MIDPOINTS, width / 12)

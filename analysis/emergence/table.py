@@ -28,14 +28,12 @@ def read_scores(path: Path) -> pd.DataFrame:
 def scores_of(table: pd.DataFrame, source: str = "the table") -> pd.DataFrame:
     """The columns that labels are made of, as numbers; `continuous` and the axes may be empty in a row.
 
-    A value is a share of items or a mean of item scores, in [0, 1]; `continuous` is better the higher. Raises ValueError
-    naming the field, the value, the line and the remedy.
+    A value is a share of items or a mean of item scores, in [0, 1]; `continuous` is better the higher. Raises
+    ValueError naming the field, the value, the line and the remedy.
     """
     missing = [name for name in REQUIRED if name not in table]
     if missing:
-        raise ValueError(
-            f"scores: {source} lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}: rename or add"
-        )
+        raise ValueError(f"scores: {source} lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}")
     if table.empty:
         raise ValueError(f"scores: {source} has no rows; write one row a run and task")
     columns = [*REQUIRED, *(name for name in OPTIONAL if name in table)]
@@ -44,14 +42,16 @@ def scores_of(table: pd.DataFrame, source: str = "the table") -> pd.DataFrame:
         _refuse(scores, name, scores[name].isna(), "name it in every row")
     for name in [name for name in columns if name not in (*NAMES, "run", "seed")]:
         numbers = pd.to_numeric(scores[name], errors="coerce").astype(float)
-        unusable = ~np.isfinite(numbers) & (scores[name].notna() | (name in REQUIRED))
+        unusable = ~(numbers.abs() < np.inf) & (scores[name].notna() | (name in REQUIRED))
         _refuse(scores, name, unusable, "give a finite number or drop the row")
         scores = scores.assign(**{name: numbers})
     for name in (name for name in POSITIVE if name in scores):
         _refuse(scores, name, scores[name] <= 0, "give a number above zero or drop the row")
     _refuse(scores, "value", ~scores["value"].between(0, 1), "give a share of items in [0, 1], not per cent")
     _refuse(scores, "num_items", scores["num_items"] < 1, "give the number of items that the score is a mean of")
-    _refuse(scores, "chance", ~((scores["chance"] >= 0) & (scores["chance"] < 1)), "give the score of guessing in [0, 1)")
+    _refuse(
+        scores, "chance", ~((scores["chance"] >= 0) & (scores["chance"] < 1)), "give the score of guessing in [0, 1)"
+    )
     _same_chance(scores)
     return scores.assign(num_items=scores["num_items"].round(), task=scores["task"].astype(str))
 
@@ -60,7 +60,9 @@ def _same_chance(scores: pd.DataFrame) -> None:
     for (task, metric), rows in scores.groupby(list(NAMES), sort=False):
         if rows["chance"].nunique() > 1:
             few, many = rows["chance"].min(), rows["chance"].max()
-            raise ValueError(f"scores: chance of {task} {metric} is {few:g} and {many:g}; give one, or name two metrics")
+            raise ValueError(
+                f"scores: chance of {task} {metric} is {few:g} and {many:g}; give one, or name two metrics"
+            )
 
 
 def _refuse(scores: pd.DataFrame, name: str, bad: "pd.Series[bool]", remedy: str) -> None:

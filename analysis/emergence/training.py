@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.emergence.detect import flat_test
-from analysis.emergence.estimate import NOTABLE_RISE, amplitude, place_of
+from analysis.emergence.estimate import NOTABLE_RISE, amplitude, place_of, powers
 from analysis.emergence.evidence import ALPHA, MIN_SCALES, fit_freely
-from analysis.emergence.rise import Scores
+from analysis.emergence.scores import Scores
 
 
 def last_checkpoints(rows: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +39,10 @@ def training_time(rows: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
         if checkpoints[axis].nunique() < MIN_SCALES:
             continue
         x_N, value_N, num_items_N = (checkpoints[name].to_numpy(dtype=float) for name in (axis, "value", "num_items"))
-        found.append({"run": str(run), "axis": axis} | _breakthrough(checkpoints, Scores(np.log10(x_N), value_N, num_items_N), seed))
+        found.append(
+            {"run": str(run), "axis": axis}
+            | _breakthrough(checkpoints, Scores(np.log10(x_N), value_N, num_items_N), seed)
+        )
     return found
 
 
@@ -47,16 +50,14 @@ def _breakthrough(checkpoints: pd.DataFrame, scores: Scores, seed: int) -> dict[
     task, metric, run = (str(checkpoints[name].iloc[0]) for name in ("task", "metric", "run"))
     rng = np.random.default_rng([seed, zlib.crc32(f"{task}\n{metric}\n{run}".encode())])
     fitted = fit_freely(scores)
-    p_flat, place = flat_test(scores, fitted, rng).p_rise, place_of(fitted)
-    rise = amplitude(scores, place.curve)
-    seen = p_flat <= ALPHA and rise >= NOTABLE_RISE
-    ends = [place.midpoint.low, place.midpoint.high]
+    p_flat, rise = flat_test(scores, fitted, rng).p_rise, amplitude(scores, fitted.likeliest)
+    midpoint = place_of(fitted).midpoint if p_flat <= ALPHA and rise >= NOTABLE_RISE else None
     return {
         "task": task,
         "metric": metric,
         "num_checkpoints": len(checkpoints),
         "p_flat": p_flat,
         "amplitude": rise,
-        "threshold": 10**place.midpoint.value if seen else None,
-        "threshold_ci95": [None if end is None else 10**end for end in ends] if seen else None,
+        "threshold": None if midpoint is None else 10**midpoint.value,
+        "threshold_ci95": None if midpoint is None else powers(midpoint),
     }

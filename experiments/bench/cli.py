@@ -107,3 +107,24 @@ def bench_design(json_out: Json = None, dry_run: DryRun = False) -> None:
         return
     result = run(bench, Console(stderr=True))
     give(result, json_out, lambda: show(result, console))
+
+
+@app.command("emergence")
+def bench_emergence(
+    curves: Annotated[int, typer.Option(min=1, help="Simulated curves of every kind.")] = 300,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
+    """How often the emergence detector is right, on simulated curves and on the BIG-bench tasks of public models."""
+    from rich.console import Console
+
+    from experiments.bench.emergence import EmergenceBench, describe, run, show
+
+    bench, console = EmergenceBench(curves=curves, curves_at_boundary=max(curves, 10 * curves // 3)), Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    give(result, json_out, lambda: show(result, console))
+    if result["status"] != "ok":
+        raise SystemExit(1)  # a share of wrong labels is larger than promised

@@ -29,7 +29,7 @@ REFERENCE_DATA = "SCALELAB_REFERENCE_DATA"
 
 @dataclass(frozen=True)
 class EmergenceBench:
-    """What is simulated: about half an hour of one core. Seed 0 served to choose the detector's constants."""
+    """What is simulated: a quarter of an hour of one core. Other seeds served to choose the detector's constants."""
 
     curves: int = 300
     curves_at_boundary: int = 1000
@@ -52,7 +52,7 @@ class Cell:
 def describe(bench: EmergenceBench) -> str:
     """One paragraph: what would run."""
     return (
-        f"{bench.curves} simulated curves of every kind ({bench.curves_at_boundary} of width one decade) in seven designs: "
+        f"{bench.curves} curves of every kind ({bench.curves_at_boundary} of width one decade), seven designs: "
         "flat, straight, power law, convex, and rises of 2 decades to a step; exact match of 5 and 20 tokens with and "
         "without a jump in log-likelihood; two groups of seeds against one; and the BIG-bench tasks of public models "
         f"where {REFERENCE_DATA} names their folder; on {bench.workers} process"
@@ -130,7 +130,7 @@ def labelled(cell: Cell, number: int, rng: Any) -> dict[str, Any]:
     row = label_curve(rows, number)
     seconds = time.process_time() - began
     row["held"] = None
-    if truth.width is not None and row["threshold"] is not None:
+    if truth.width is not None and truth.midpoint is not None and row["threshold"] is not None:
         row["held"] = holds(row["width_ci95"], truth.width), holds(row["threshold_ci95"], 10**truth.midpoint)
     return row | {"cpu_seconds": seconds}
 
@@ -146,7 +146,7 @@ def grouped(cell: Cell, number: int, rng: Any) -> dict[str, Any]:
     import numpy as np
 
     from analysis.emergence.bimodality import bimodality_test
-    from analysis.emergence.rise import Scores
+    from analysis.emergence.scores import Scores
     from experiments.bench.emergence_truth import seeds_of
 
     score_N = seeds_of(cell.design, cell.kind, rng)
@@ -225,7 +225,9 @@ def show(result: dict[str, Any], console: Console) -> None:
         table = Table("design", *kinds, title=title)
         for design, rows in by_design.items():
             if all(kind in rows for kind in kinds):
-                table.add_row(design, *("-" if rows[kind][field] is None else f"{rows[kind][field]:.1%}" for kind in kinds))
+                table.add_row(
+                    design, *("-" if rows[kind][field] is None else f"{rows[kind][field]:.1%}" for kind in kinds)
+                )
         console.print(table)
     console.print(f"CPU-seconds a test: {result['cpu_seconds_a_test']:.3f} (median)")
     for line in result["missed"]:

@@ -63,6 +63,12 @@ def rise(midpoint: float, width: float, low: float, high: float) -> CurveOf:
     return lambda x: low + (high - low) * logistic.cdf(x, loc=midpoint, scale=width / (2 * NINETIETH))
 
 
+def ramp(midpoint: float, half: float) -> CurveOf:
+    """A log-likelihood that grows by SLOPE a decade up to zero, and is -half at the midpoint."""
+    corner = float(np.log(np.expm1(half / (SLOPE * ROUNDING))))
+    return lambda x: -SLOPE * ROUNDING * np.logaddexp(0.0, corner - (x - midpoint) / ROUNDING)
+
+
 def middle(design: Design, rng: np.random.Generator) -> float:
     """A place in the middle half of the range."""
     return float(18.0 + design.decades * rng.uniform(0.25, 0.75))
@@ -107,14 +113,8 @@ def with_likelihood(design: Design, length: int, jump: bool, rng: np.random.Gene
     Exact match passes one half near a place in the middle half. The log-likelihood has the noise of a mean over items.
     """
     midpoint = middle(design, rng)
-    if jump:
-        log_likelihood = rise(midpoint, 0.25, -3.0 / length - 0.5, -0.02 / length)
-    else:
-        corner = float(np.log(np.expm1(np.log(2) / (length * SLOPE * ROUNDING))))
-
-        def log_likelihood(x: Array) -> Array:
-            return -SLOPE * ROUNDING * np.logaddexp(0.0, corner - (x - midpoint) / ROUNDING)
-
+    jumping = rise(midpoint, 0.25, -3.0 / length - 0.5, -0.02 / length)
+    log_likelihood = jumping if jump else ramp(midpoint, float(np.log(2) / length))
     x_N = design.x_N
     seen_N = log_likelihood(x_N + design.jitter * rng.standard_normal(len(x_N)))
     noise_N = rng.standard_normal(len(x_N)) * (0.3 * np.abs(seen_N) + 0.01) / np.sqrt(design.num_items)
