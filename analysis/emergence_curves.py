@@ -14,9 +14,10 @@ Row = Mapping[str, Any]
 
 
 def with_curves(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column `curve`, one task for every curve and metric: the one of the shortest name.
+    """The table with a column `curve`, one task for every curve and metric.
 
-    An ability's exact match is thus that of the likeliest answer, not of one written out.
+    An ability's exact match is that of the likeliest answer; with steps it is that of the answer at the end of what a
+    model writes, because the likeliest steps would have to be the expected ones word for word.
     """
     names = table["task"].astype(str)
     if {"ability", "style"} <= set(table):
@@ -24,8 +25,10 @@ def with_curves(table: pd.DataFrame) -> pd.DataFrame:
         names = names.where(table["ability"].isna(), (table["ability"].astype(str) + " " + style).str.strip())
     named = table.assign(curve=names)
     pairs = named[["curve", "metric", "task"]].drop_duplicates()
-    pairs = pairs.sort_values("task", key=lambda task: task.str.len(), kind="stable")
-    kept = pairs.drop_duplicates(["curve", "metric"])
+    judges_answers = (pairs["metric"] == "exact_match") & pairs["curve"].str.endswith(" steps")
+    apart = pairs["task"].str.endswith("_generate") != judges_answers
+    pairs = pairs.assign(apart=apart, length=pairs["task"].str.len()).sort_values(["apart", "length"], kind="stable")
+    kept = pairs.drop_duplicates(["curve", "metric"])[["curve", "metric", "task"]]
     return named.merge(kept, on=["curve", "metric", "task"], how="inner")
 
 

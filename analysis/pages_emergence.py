@@ -161,6 +161,6 @@ def forecast_section(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Sect
     figure = forecasts(table, found)
     if figure is None:
         return []
-    emergent = [row["task"] for row in main_rows(table, found).values() if row["label"] == "emergent"]
+    emergent = {row["task"]: name for name, row in main_rows(table, found).items() if row["label"] == "emergent"}
     note = " ".join(forecast_sentences(found["forecast"], emergent))
     return [Section("Predicted before it was seen", note, figure)]

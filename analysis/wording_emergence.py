@@ -67,15 +67,15 @@ def label_sentence(row: Mapping[str, Any], name: str) -> str:
     return f"{name}: {row['label']}" + placed * (row["threshold"] is not None) + reasons
 
 
-def forecast_sentences(forecast: Mapping[str, Any], emergent: Iterable[str]) -> list[str]:
-    """What predicting the runs beyond the cut was worth, and which of the `emergent` tasks it did not foresee.
+def forecast_sentences(forecast: Mapping[str, Any], emergent: Mapping[str, str]) -> list[str]:
+    """What predicting the runs beyond the cut was worth, and which emergent tasks (to their names) it missed.
 
     A task is missed where a run beyond the cut scores above its interval.
     """
     seen = {row["task"] for row in forecast["rows"]}
     above = {row["task"] for row in forecast["rows"] if row["observed"] > row["pi95"][1]}
-    asked = [task for task in dict.fromkeys(emergent) if task in seen]
-    missed = [task for task in asked if task in above]
+    asked = [task for task in emergent if task in seen]
+    missed = [emergent[task] for task in asked if task in above]
     return [
         f"Runs of more than {si(forecast['cut_compute'])} FLOPs were predicted from the smaller ones: mean absolute "
         f"error {forecast['mean_absolute_error']:.3f}, against {forecast['persistence_error']:.3f} for no change; "

@@ -87,7 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
-    from experiments import saturation
+    from experiments import saturation, scores
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -95,10 +95,13 @@ def write_law_report(dry_run: bool) -> str:
     if law["law"] != "hoffmann" or law["heldout"] is None:
         raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
-    write_report(points, law, REPORT, provenance(project, points), saturation.read_saturation())
+    written = (saturation.read_saturation(), scores.report_sections())
+    write_report(points, law, REPORT, provenance(project, points), *written)
     stale = [] if is_of_present_grid(project, SUITE, POINTS) else [OTHER_RUNS]
     if saturation.POINTS.exists() and not is_of_present_grid(project, saturation.SUITE, saturation.POINTS):
         stale.append(saturation.OTHER_RUNS)
+    if scores.SCORES.exists() and not is_of_present_grid(project, scores.SUITE, scores.SCORES):
+        stale.append(scores.OTHER_RUNS)
     return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
 
 

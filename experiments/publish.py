@@ -6,9 +6,10 @@ from experiments.law import LAW, POINTS, REPORT
 from experiments.project import CACHE, Project
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
+from experiments.scores import EMERGENCE, SCORES
 from experiments.snapshot import Sweep
 
-ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, REPORT)
+ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, REPORT)
 
 
 def publish(follow: bool, dry_run: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments import scores
 from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
 from experiments.points import is_of_present_grid
 from experiments.project import Project
@@ -33,6 +34,7 @@ def read_status() -> dict[str, Any]:
             failures |= reasons_of_failure(jobs)
     law = store.read_json(LAW) if LAW.exists() else None
     saturation = store.read_json(SATURATION) if SATURATION.exists() else None
+    emergence = store.read_json(scores.EMERGENCE) if scores.EMERGENCE.exists() else None
     return {
         "suites": suites,
         "failures": failures,
@@ -43,6 +45,8 @@ def read_status() -> dict[str, Any]:
             "law": saturation["law"],
             "current": is_of_present_grid(project, SATURATION_SUITE, SATURATION_POINTS),
         },
+        "emergence": emergence
+        and {"rows": emergence["rows"], "current": is_of_present_grid(project, scores.SUITE, scores.SCORES)},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -82,6 +86,11 @@ def print_status(status: dict[str, Any]) -> None:
             console.print(OTHER_SATURATION)
         for size in status["saturation"]["sizes"]:
             console.print(saturation_sentence(size))
+    if status["emergence"]:
+        if not status["emergence"]["current"]:
+            console.print(scores.OTHER_RUNS)
+        for line in scores.status_lines(status["emergence"]):
+            console.print(line)
     if status["report"]:
         console.print(f"report: {status['report']}")
     console.print("MLflow: make ui")

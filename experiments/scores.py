@@ -1,0 +1,104 @@
+"""The sweep's scores: records and evaluations to emergence_scores.csv, which emergence.json was made from."""
+
+from typing import TYPE_CHECKING, Any
+
+from analysis.wording_emergence import counted, label_sentence
+from experiments.project import CODE_ROOT, RESULTS, Project
+from sweeps import store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.page import Section
+
+SUITE = "emergence"
+OTHER_RUNS = "emergence.json is of other runs than params.yaml asks for: dvc repro"
+SCORES, EMERGENCE = RESULTS / "emergence_scores.csv", RESULTS / "emergence.json"
+DETECTOR = CODE_ROOT / "experiments" / "archive" / "bench" / "emergence.json"
+# What a proportion is checked against: the same answer's likelihood, which grows before the proportion shows it.
+CONTINUOUS = {"exact_match": "logprob_per_char", "acc": "choice_logprob"}
+
+
+def collect_scores(project: Project) -> "pd.DataFrame":
+    """One row a checkpoint, task and metric; raises ValueError where some are still to be trained or evaluated."""
+    import pandas as pd
+
+    rows, missing = [], []
+    for job in project.jobs(SUITE):
+        for steps in job.cell.steps:
+            record = store.read_record(store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens))
+            if record is None or record["fingerprint"] != store.fingerprint(job.cell, job.recipe, steps):
+                raise ValueError(f"{job.cell.name} is not trained: run `scalelab train {SUITE}`")
+            if record["status"] != "done":
+                continue
+            found = store.read_evaluation(
+                store.evaluation_dir(job.runs, job.cell, record["branch"]), record["fingerprint"]
+            )
+            if found is None:
+                missing.append(job.cell.name)
+                continue
+            rows += _rows(record, found["scores"])
+    if missing:
+        raise ValueError(f"{len(missing)} checkpoints are not evaluated ({missing[0]}, ...): run `scalelab evaluate`")
+    return pd.DataFrame(rows)
+
+
+def _rows(record: dict[str, Any], scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A checkpoint's scores beside what it is; `continuous` is the task's own likelihood."""
+    values = {(score["task"], score["metric"]): score["value"] for score in scores}
+    run = {
+        "compute": record["flops"],
+        "params": record["params_non_embedding"],
+        "tokens": record["tokens"],
+        "loss": record["loss"],
+        "seed": record["seed"],
+        "run": record["cell"],
+        "fingerprint": record["fingerprint"],
+    }
+    return [
+        {**score, **run, "continuous": values.get((score["task"], CONTINUOUS.get(score["metric"], "")))}
+        for score in scores
+    ]
+
+
+def write_scores(project: Project) -> "pd.DataFrame":
+    """Writes the table of scores, whole or not at all, and returns it."""
+    table = collect_scores(project)
+    SCORES.parent.mkdir(exist_ok=True)
+    partial = SCORES.with_suffix(".partial")
+    table.to_csv(partial, index=False)
+    partial.replace(SCORES)
+    return table
+
+
+def read_emergence() -> "tuple[pd.DataFrame, dict[str, Any]] | None":
+    """The scores and their labels; None where the stage has not run. Raises ValueError if they do not belong."""
+    import pandas as pd
+
+    from analysis.points import file_digest
+
+    if not EMERGENCE.exists() or not SCORES.exists():
+        return None
+    found = store.read_json(EMERGENCE)
+    if found["inputs"].get(SCORES.name) != file_digest(SCORES):
+        raise ValueError(f"{EMERGENCE} was made from another {SCORES}: run `dvc repro emergence`")
+    return pd.read_csv(SCORES), found
+
+
+def report_sections() -> "list[Section]":
+    """What the report says of emergence, with the detector's own error rates where they were measured."""
+    from analysis.pages_emergence import emergence_sections
+
+    own = read_emergence()
+    if own is None:
+        return []
+    return emergence_sections(*own, store.read_json(DETECTOR) if DETECTOR.exists() else None)
+
+
+def status_lines(found: dict[str, Any]) -> list[str]:
+    """Labels of exact match in a line each, under their count: of the answer, at once or after steps."""
+    answers = ("_direct", "_steps_generate")
+    rows = [row for row in found["rows"] if row["metric"] == "exact_match" and row["task"].endswith(answers)]
+    names = (row["task"].removeprefix("scalelab_").removesuffix("_generate").replace("_", " ") for row in rows)
+    lines = [label_sentence(row, name) for row, name in zip(rows, names, strict=True)]
+    return [f"emergence by exact match: {counted(row['label'] for row in rows)}", *lines]
