@@ -96,7 +96,7 @@ def _score(task: str, metric: str, value: float, rows: Sequence[Row]) -> Score:
 
 def _chance(metric: str, row: Row) -> float | None:
     if "chance" in row["doc"]:
-        return chance(metric, row["doc"])
+        return chance(metric, {**row["doc"], "chance": row["chance"]})
     is_choice = metric in ("acc", "acc_norm") and len(row["arguments"]) > 1
     return 1 / len(row["arguments"]) if is_choice else None
 

@@ -302,15 +302,24 @@ def extrapolate(
 @app.command()
 def emergence(
     scores: Annotated[
-        Path, typer.Argument(help="CSV or Parquet with task, metric, compute, seed, value, num_items, chance.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="CSV or Parquet with task, metric, compute, seed, value, num_items, chance; without it our own sweep."
+        ),
+    ] = None,
     json_out: Json = None,
+    html_out: Html = None,
 ) -> None:
     """Label every task of a table: emergent, smooth, mirage, saturated, flat or undetermined; where, and how wide."""
-    from experiments.emergence import emergence_of_table, print_emergence
+    from experiments.emergence import emergence_of_table, own_emergence, print_emergence
+    from experiments.scores import EMERGENCE
 
-    found = emergence_of_table(scores)
-    give(found, json_out, lambda: print_emergence(found))
+    table, found = own_emergence() if scores is None else emergence_of_table(scores)
+    give(found, json_out or (EMERGENCE if scores is None else None), lambda: print_emergence(found))
+    if html_out is not None:
+        from analysis.pages_emergence import emergence_page
+
+        write_html(html_out, *emergence_page(table, found))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from experiments.project import ABILITIES, ABILITY_TOKENS, DATA, Project
 from sweeps.corpus.documents import build_documents
 from sweeps.tokens import TokenData, load_tokens
 
+HALF_A_CHARACTER = "\ufffd"
 DOCUMENTS, VALIDATION, ITEMS = ABILITIES / "documents.jsonl", ABILITIES / "validation.jsonl", ABILITIES / "items"
 
 
@@ -61,7 +62,7 @@ def _pieces(
         text = texts[rng.integers(len(texts))]
         start = rng.integers(max(1, len(text) - params.max_characters))
         piece = tokenizer.decode(text[start : start + params.max_characters], skip_special_tokens=True)
-        piece = piece[: params.max_characters]
+        piece = piece.replace(HALF_A_CHARACTER, "") or "\n"
         yield {"text": piece, "loss_spans": [[0, len(piece)]]}
 
 

@@ -1,21 +1,50 @@
-"""`scalelab emergence`: a table of scores to labels."""
+"""`scalelab emergence`: a table of scores to labels; our own sweep's with a forecast and the detector's error rates."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.project import Project
+from experiments.scores import DETECTED, DETECTOR, SCORES, write_scores
+from sweeps import store
 
-def emergence_of_table(path: Path) -> dict[str, Any]:
-    """What emergence.json says of a table of scores."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def own_emergence() -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Of the project's own sweep, whose table it writes first; returns the scores and what emergence.json says."""
+    from analysis.emergence import forecast_table, label_table
+    from analysis.points import file_digest
+
+    table = write_scores(Project.here())
+    found = label_table(table[table["metric"].isin(DETECTED)], {SCORES.name: file_digest(SCORES)})
+    labels = {(row["task"], row["metric"]): row["label"] for row in found["rows"]}
+    likely = table[(table["metric"] == "exact_match") & ~table["task"].str.endswith("_generate")]
+    forecast = forecast_table(likely, labels)
+    return table, found | {"forecast": forecast, "simulation": simulated_rates()}
+
+
+def simulated_rates() -> dict[str, Any]:
+    """{design: {kind of curve: share called emergent}} of the committed simulation; empty where it was not run."""
+    rates: dict[str, Any] = {}
+    for cell in store.read_json(DETECTOR)["cells"] if DETECTOR.exists() else ():
+        if cell["labels"]:
+            rates.setdefault(cell["design"], {})[cell["kind"]] = cell["emergent"]
+    return rates
+
+
+def emergence_of_table(path: Path) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Of anyone's table of scores; returns it and what `--json` writes."""
     from analysis.emergence import label_table, read_scores
     from analysis.points import file_digest
 
     table = read_scores(path)
-    return label_table(table, {path.name: file_digest(path)})
+    return table, label_table(table, {path.name: file_digest(path)})
 
 
 def print_emergence(found: dict[str, Any]) -> None:

@@ -110,6 +110,11 @@ class Project:
         documents, length = manifest["layout"] == "documents", training.sequence_length
         there, remedy = manifest["train"], "abilities.documents" if documents else "corpus.max_bytes"
         usable = length * (there["documents"] if documents else (there["tokens"] - 1) // length)
+        if documents and there["longest"] > length + 1:
+            raise ValueError(
+                f"suites.{name}.training.sequence_length is {length} and cuts documents of {there['longest']} tokens: "
+                f"use {there['longest'] - 1} or more"
+            )
         for cell in self.cells(name):
             asked = cell.steps[-1] * training.batch_tokens
             if cell.unique_tokens is None and asked > usable:

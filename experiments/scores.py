@@ -17,6 +17,7 @@ SCORES, EMERGENCE = RESULTS / "emergence_scores.csv", RESULTS / "emergence.json"
 DETECTOR = CODE_ROOT / "experiments" / "archive" / "bench" / "emergence.json"
 # What a proportion is checked against: the same answer's likelihood, which grows before the proportion shows it.
 CONTINUOUS = {"exact_match": "logprob_per_char", "acc": "choice_logprob"}
+DETECTED = tuple(CONTINUOUS)
 
 
 def collect_scores(project: Project) -> "pd.DataFrame":
@@ -46,6 +47,11 @@ def collect_scores(project: Project) -> "pd.DataFrame":
 def _rows(record: dict[str, Any], scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A checkpoint's scores beside what it is; `continuous` is the task's own likelihood."""
     values = {(score["task"], score["metric"]): score["value"] for score in scores}
+
+    def counterpart(score: dict[str, Any]) -> float | None:
+        task = score["task"].removesuffix("_generate")
+        return values.get((task, CONTINUOUS.get(score["metric"], "")))
+
     run = {
         "compute": record["flops"],
         "params": record["params_non_embedding"],
@@ -55,10 +61,7 @@ def _rows(record: dict[str, Any], scores: list[dict[str, Any]]) -> list[dict[str
         "run": record["cell"],
         "fingerprint": record["fingerprint"],
     }
-    return [
-        {**score, **run, "continuous": values.get((score["task"], CONTINUOUS.get(score["metric"], "")))}
-        for score in scores
-    ]
+    return [{**score, **run, "continuous": counterpart(score)} for score in scores]
 
 
 def write_scores(project: Project) -> "pd.DataFrame":

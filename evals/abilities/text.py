@@ -52,7 +52,8 @@ def write_text_items(
         for index, start in places:
             prompt, target = texts[index][start - length : start], texts[index][start : start + target_characters]
             key = f"{index}:{start}"
-            rows.append({"ability": "text", "style": style, "prompt": prompt, "target": target, "key": key})
+            row = {"ability": "text", "style": style, "prompt": prompt, "target": target, "key": key, "chance": 0.0}
+            rows.append(row)
         write_lines(file, rows)
     return files
 

@@ -30,16 +30,19 @@ def chance(metric: str, row: Row) -> float | None:
     return None
 
 
-def text(row: Row, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """Log-likelihood of the target in nats: its sum, and a character (a token, where tokens are bytes of ASCII)."""
-    ((logprob, _),) = results
-    return {"logprob": logprob, "logprob_per_char": logprob / len(row["target"])}
-
-
 def loglikelihood(row: Row, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """Exact match of greedy decoding, because every target token is the likeliest after those before; likelihoods."""
-    ((_, is_greedy),) = results
-    return {"exact_match": float(is_greedy), **text(row, results), "chance": row["chance"]}
+    """Exact match of greedy decoding, because every target token is the likeliest after those before; likelihoods.
+
+    The likelihood of the target is in nats: its sum, and a character (a token, where tokens are bytes of ASCII). A
+    worked target is matched with its steps, which nobody guesses.
+    """
+    ((logprob, is_greedy),) = results
+    return {
+        "exact_match": float(is_greedy),
+        "logprob": logprob,
+        "logprob_per_char": logprob / len(row["target"]),
+        "chance": 0.0 if row["style"] == "steps" else row["chance"],
+    }
 
 
 def choice(row: Row, results: Sequence[tuple[float, bool]]) -> dict[str, float]:

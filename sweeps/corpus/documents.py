@@ -58,7 +58,7 @@ def build_documents(train: Path, validation: Path, tokenizer_path: Path, params:
 def _write_split(
     directory: Path, split: str, source: Path, tokenizer: "PreTrainedTokenizerFast"
 ) -> tuple[dict[str, int], "hashlib._Hash"]:
-    """Writes tokens, mask and offsets of a file; `bytes` counts the text of scored tokens alone."""
+    """Writes tokens, mask and offsets of a file; `bytes` counts the text of scored tokens alone, `longest` tokens."""
     dtype, digest = stored_dtype(len(tokenizer)), hashlib.sha256()
     lengths: list[int] = []
     scored_bytes = 0
@@ -75,7 +75,8 @@ def _write_split(
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype("<u8")
     digest.update(offsets.tobytes())
     np.save(directory / f"{split}.offsets.npy", offsets)
-    return {"tokens": int(offsets[-1]), "documents": len(lengths), "bytes": scored_bytes}, digest
+    counts = {"tokens": int(offsets[-1]), "documents": len(lengths), "bytes": scored_bytes, "longest": max(lengths)}
+    return counts, digest
 
 
 def _encode(

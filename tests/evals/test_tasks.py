@@ -21,13 +21,12 @@ TEMPLATES = {
         "sampled",
         {"pass@1", "pass@2", "pass@4", "pass@8", "majority@4", "majority@8", "chance"},
     ),
-    "text": ("loglikelihood", "text", {"logprob", "logprob_per_char"}),
 }
 
 
 def expected_tasks() -> dict[str, tuple[str, str, str]]:
     """Of every task its item file, its template and its group, by the catalogue."""
-    tasks = {f"scalelab_text_{end}": (f"text-{end}", "text", "text") for end in ("early", "late")}
+    tasks = {f"scalelab_text_{end}": (f"text-{end}", "direct", "text") for end in ("early", "late")}
     for name, ability in ABILITIES.items():
         kind = ability.kind.replace("-", "_")
         for style in ability.styles:

@@ -1,0 +1,155 @@
+"""The mixture through its stages: documents, masked training, lm-eval on the checkpoints, tables in MLflow."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import load_dict
+
+from experiments import track
+from experiments.scores import collect_scores
+from experiments.project import Project
+from experiments.snapshot import Sweep
+
+ITEMS, CELLS = 8, ("w0008-s0", "w0012-s0")
+MIXTURE: dict[str, Any] = {
+    "documents": 400,
+    "items": ITEMS,
+    "shares": {"text": 1, "transform": 2, "parity": 1},
+    "dials": {"parity": {"num_bits": 11}},
+}
+SUITE: dict[str, Any] = {
+    "family": "decoder",
+    "data": "abilities",
+    "grid": [{"sizes": [8, 12], "tokens": [9600]}],
+    "training": {
+        "sequence_length": 30, "batch_tokens": 480, "learning_rate": 0.002, "warmup_steps": 5, "compile": False,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluated(make_workplace: Callable[[], Any]) -> Any:
+    """A project whose mixture is written, trained on and evaluated by the command line. Read only."""
+    place = make_workplace()
+    place.tree |= {"abilities": MIXTURE, "suites": {"emergence": SUITE}}
+    place.write()
+    for arguments in (["abilities"], ["train", "emergence"], ["evaluate"]):
+        done = place.scalelab(*arguments)
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_documents_have_the_shares_and_only_answers_are_scored(evaluated) -> None:
+    rows = lines(evaluated.path / "data/abilities/documents.jsonl")
+    heads = [row["text"].partition(":")[0].partition("#")[0] for row in rows if row["loss_spans"][0][0]]
+    text = [row for row in rows if row["loss_spans"] == [[0, len(row["text"])]]]
+    assert len(rows) == 400
+    assert len(text) == 100
+    assert heads.count("par") == 100
+    held = {row["text"] for row in lines(evaluated.path / "data/abilities/validation.jsonl")}
+    assert not held & {row["text"] for row in rows}
+
+
+def test_every_style_is_asked_in_one_call_and_its_samples_are_kept(evaluated) -> None:
+    for cell in CELLS:
+        directory = evaluated.path / "runs/evaluations/emergence" / cell / "t9600"
+        scores = json.loads((directory / "scores.json").read_text())["scores"]
+        found = {(score["task"], score["metric"]) for score in scores}
+        assert {
+            ("scalelab_transform_direct", "exact_match"), ("scalelab_transform_direct_generate", "edit_similarity"),
+            ("scalelab_parity_steps", "logprob_per_char"), ("scalelab_parity_direct_choice", "brier"),
+            ("scalelab_parity_steps_sampled", "pass@8"), ("scalelab_text", "icl_score"),
+        } <= found  # fmt: skip
+        asked = [row for row in lines(directory / "samples.jsonl") if row["task"] == "scalelab_parity_steps"]
+        assert len(asked) == ITEMS
+        assert all(row["prompt"].startswith("par#") for row in asked)
+
+
+def test_what_is_judged_is_kept_until_the_checkpoint_or_the_items_change(evaluated, make_workplace) -> None:
+    assert "2 checkpoints, 0 to evaluate" in evaluated.scalelab("evaluate", "--dry-run").stdout
+    scores = evaluated.path / "runs/evaluations/emergence/w0008-s0/t9600/scores.json"
+    kept = scores.read_text()
+    scores.write_text(json.dumps(json.loads(kept) | {"identity": "of another checkpoint"}))
+    assert "2 checkpoints, 1 to evaluate" in evaluated.scalelab("evaluate", "--dry-run").stdout
+    assert evaluated.scalelab("evaluate").returncode == 0
+    assert scores.read_text() == kept
+
+
+def test_the_table_has_a_row_a_checkpoint_task_and_metric_and_the_counterpart(evaluated) -> None:
+    with contextlib.chdir(evaluated.path):
+        table = collect_scores(Project.here())
+    exact = table[(table["task"] == "scalelab_parity_steps") & (table["metric"] == "exact_match")]
+    assert sorted(exact["run"]) == list(CELLS)
+    likelihood = table[(table["task"] == "scalelab_parity_steps") & (table["metric"] == "logprob_per_char")]
+    assert exact["continuous"].tolist() == likelihood["value"].tolist()
+    assert (likelihood["value"] < 0).all()
+    record = json.loads((evaluated.path / "runs/emergence/w0012-s0/t9600/record.json").read_text())
+    row = exact.set_index("run").loc["w0012-s0"]
+    assert (row["compute"], row["loss"], row["tokens"]) == (record["flops"], record["loss"], 9600)
+
+
+def test_mlflow_has_the_scores_and_the_samples_as_a_table_once(evaluated, tmp_path: Path) -> None:
+    with contextlib.chdir(evaluated.path):
+        project = Project.here()
+        sweep = Sweep("emergence", project.cells("emergence"), project.recipe("emergence"))
+    tracking_uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with contextlib.chdir(tmp_path):
+        for updated in (2, 0):
+            assert track.sync(evaluated.path / "runs", [sweep], tracking_uri=tracking_uri).updated == updated
+    client = MlflowClient(tracking_uri)
+    experiment = client.get_experiment_by_name("scalelab/emergence")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'w0008-s0'")
+    assert 0 <= run.data.metrics["evaluation/scalelab_parity_steps_sampled/pass_8"] <= 1
+    (name,) = (item.path for item in client.list_artifacts(run.info.run_id, "t9600") if "samples" in item.path)
+    table = load_dict(f"{run.info.artifact_uri}/{name}")
+    samples = lines(evaluated.path / "runs/evaluations/emergence/w0008-s0/t9600/samples.jsonl")
+    assert len(table["data"]) == len(samples)
+    assert name in run.data.tags["mlflow.loggedArtifacts"]
+
+
+def test_a_suite_that_is_not_trained_and_an_unknown_task_are_refused(evaluated, workplace) -> None:
+    workplace.tree |= {"abilities": MIXTURE, "suites": {"emergence": SUITE}}
+    workplace.write()
+    assert "data/abilities/tokens holds no documents: run `dvc repro abilities`" in workplace.refusal("evaluate")
+    assert "tasks names nonsense, which is no task" in evaluated.refusal("evaluate", "--tasks", "nonsense")
+
+
+def test_windows_too_short_for_the_documents_are_refused_before_training(evaluated) -> None:
+    tree = evaluated.tree
+    suite = {**SUITE, "training": {**SUITE["training"], "sequence_length": 24}}
+    try:
+        evaluated.tree = {**tree, "suites": {"emergence": suite}}
+        evaluated.write()
+        assert "sequence_length is 24 and cuts documents of 30 tokens: use 29" in evaluated.refusal(
+            "train", "emergence"
+        )
+    finally:
+        evaluated.tree = tree
+        evaluated.write()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("shares", {"transform": -1}, "abilities: shares.transform is -1.0: give 0 or more"),
+        ("shares", {"nonsense": 1}, "shares names nonsense, which is not an ability: use text, induction"),
+        ("shares", {"text": 1}, "shares has no ability above 0"),
+        ("dials", {"parity": {"bits": 3}}, "dials.parity.bits is not a known dial: use num_bits"),
+        ("dials", {"parity": {"num_bits": 100}}, "num_bits is 100"),
+        ("items", 0, "items is 0: give 1 or more"),
+    ],
+)
+def test_a_wrong_mixture_is_refused_by_name(workplace, key: str, value: Any, message: str) -> None:
+    workplace.tree |= {"abilities": {**MIXTURE, key: value}, "suites": {"emergence": SUITE}}
+    workplace.write()
+    assert message in workplace.refusal("abilities", "--dry-run")
