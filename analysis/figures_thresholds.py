@@ -1,4 +1,4 @@
-"""Figures of where abilities rise and whether that was foreseen: thresholds, widths, forecasts."""
+"""The figure of where abilities rise and how suddenly: thresholds and widths of all curves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.emergence_curves import curves_of, labels_of, shown_metrics, with_curves
-from analysis.figures import GREY, SEED_SYMBOLS, styled
+from analysis.figures import GREY, styled
 from analysis.figures_emergence import FLOPS_AXIS, LABEL_COLORS
 from analysis.panels import Place
 from analysis.wording_emergence import LABELS, interval, metric_name
 
 LINE = 27  # pixels a task
-TASK_COLORS = ("#b0479e", "#1f9e77", "#3f86d1", "#d98a1f", "#c4524a", "#7a6fd0", "#5f9e2f", "#2f9fb5")
 LEFT: Place = {"row": 1, "col": 1}
 RIGHT: Place = {"row": 1, "col": 2}
 DECADE = 1.0  # a rise of less is sharp
@@ -96,34 +95,3 @@ def _bars(
         "array": [min(end, reach[1]) - value for end, value in zip(high, x, strict=True)],
         "arrayminus": [value - max(end, reach[0]) for end, value in zip(low, x, strict=True)],
     }  # fmt: skip
-
-
-def forecasts(table: pd.DataFrame, found: Mapping[str, Any]) -> go.Figure | None:
-    """Scores of the runs beyond the cut: predicted with the interval against observed; None where none were made."""
-    forecast = found.get("forecast")
-    if not forecast or not forecast["rows"]:
-        return None
-    names = dict(with_curves(table)[["task", "curve"]].itertuples(index=False, name=None))
-    rows, figure = pd.DataFrame(forecast["rows"]), go.Figure()
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot", "width": 1}, showlegend=False,
-        name="exact", hoverinfo="skip",
-    )  # fmt: skip
-    tasks = list(rows["task"].unique())
-    for index, task in enumerate(tasks):
-        held, color = rows[rows["task"] == task], TASK_COLORS[index % len(TASK_COLORS)]
-        figure.add_scatter(
-            x=held["observed"], y=held["predicted"], mode="markers", name=names.get(task, task),
-            marker={"color": color, "size": 8, "symbol": SEED_SYMBOLS[index % len(SEED_SYMBOLS)]},
-            text=held["run"], customdata=held["compute"],
-            error_y={
-                "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": color,
-                "array": held["pi95"].str[1] - held["predicted"], "arrayminus": held["predicted"] - held["pi95"].str[0],
-            },
-            hovertemplate="%{text}, %{customdata:.2e} FLOPs<br>observed %{x:.3f}, predicted %{y:.3f}<extra></extra>",
-        )  # fmt: skip
-    axis = {"range": [-0.04, 1.04]}
-    figure.update_layout(
-        xaxis={**axis, "title": {"text": "observed score"}}, yaxis={**axis, "title": {"text": "predicted score"}}
-    )
-    return styled(figure, "")

@@ -15,8 +15,9 @@ from analysis.emergence_curves import (
     with_curves,
 )
 from analysis.figures_emergence import map_of_scores, scatter_of_seeds, scores_by_metric
+from analysis.figures_foreseen import forecasts, task_names
 from analysis.figures_steps import samples_at_test_time, steps_against_direct
-from analysis.figures_thresholds import forecasts, thresholds
+from analysis.figures_thresholds import thresholds
 from analysis.page import Section
 from analysis.wording import si
 from analysis.wording_emergence import (
@@ -81,13 +82,8 @@ def emergence_sections(
         sections.append(Section("Before you trust these labels", "", None, ("", "what to know"), known))
     drawn = [(draw(table, found), title, caption) for draw, title, caption in FIGURES]
     sections += [Section(title, caption, figure) for figure, title, caption in drawn if figure is not None]
-    return (
-        sections
-        + metric_section(table, found)
-        + axes_section(main)
-        + run_section(found)
-        + forecast_section(table, found)
-    )
+    sections += forecast_section(table, found) + metric_section(table, found)
+    return sections + axes_section(main) + run_section(found)
 
 
 def label_rows(table: pd.DataFrame, found: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -157,10 +153,22 @@ def run_section(found: Mapping[str, Any]) -> list[Section]:
 
 
 def forecast_section(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Section]:
-    """Scores of the largest runs as they were predicted from the others."""
+    """The largest runs as they were predicted from the others."""
     figure = forecasts(table, found)
     if figure is None:
         return []
-    emergent = {row["task"]: name for name, row in main_rows(table, found).items() if row["label"] == "emergent"}
-    note = " ".join(forecast_sentences(found["forecast"], emergent))
-    return [Section("Predicted before it was seen", note, figure)]
+    names = task_names(table, found["forecast"])
+    rows = [
+        (
+            names[task["task"], task["metric"]],
+            f"{task['widest_interval']:.2f}" + " (beyond a forecast)" * (not task["can_be_forecast"]),
+            f"{task['mean_absolute_error']:.3f}",
+            f"{task['persistence_error']:.3f}",
+            "risen below the cut" if task["risen_below_cut"] else f"{task['probability_of_rise']:.0%}",
+            task["label"] or "",
+        )
+        for task in found["forecast"]["tasks"]
+    ]
+    header = ("", "widest interval, nats", "error", "of no change", "chance of a rise", "label by all runs")
+    note = " ".join(forecast_sentences(found["forecast"]))
+    return [Section("Predicted before it was seen", note, figure, header, rows)]

@@ -67,23 +67,29 @@ def label_sentence(row: Mapping[str, Any], name: str) -> str:
     return f"{name}: {row['label']}" + placed * (row["threshold"] is not None) + reasons
 
 
-def forecast_sentences(forecast: Mapping[str, Any], emergent: Mapping[str, str]) -> list[str]:
-    """What predicting the runs beyond the cut was worth, and which emergent tasks (to their names) it missed.
-
-    A task is missed where a run beyond the cut scores above its interval.
-    """
-    seen = {row["task"] for row in forecast["rows"]}
-    above = {row["task"] for row in forecast["rows"] if row["observed"] > row["pi95"][1]}
-    asked = [task for task in emergent if task in seen]
-    missed = [emergent[task] for task in asked if task in above]
-    return [
-        f"Runs of more than {si(forecast['cut_compute'])} FLOPs were predicted from the smaller ones: mean absolute "
-        f"error {forecast['mean_absolute_error']:.3f}, against {forecast['persistence_error']:.3f} for no change; "
-        f"{forecast['coverage']:.0%} of {len(forecast['rows'])} scores inside their 95% interval.",
-        f"{len(missed)} of {len(asked)} emergent tasks rose above every score that their forecast allowed"
-        + f" ({', '.join(missed)})" * bool(missed)
-        + ".",
+def forecast_sentences(forecast: Mapping[str, Any]) -> list[str]:
+    """What predicting the runs beyond the cut was worth, and how many emergent tasks it missed."""
+    beyond = sum(not task["can_be_forecast"] for task in forecast["tasks"])
+    said = [
+        f"Runs of more than {si(forecast['cut_compute'])} FLOPs were predicted from the smaller ones: the nats of "
+        f"their answers, and from these the scores. {beyond} of {len(forecast['tasks'])} tasks are beyond a forecast, "
+        "because their 95% interval says nothing."
     ]
+    if forecast["num_pairs"]:
+        said.append(
+            f"Of the others, {forecast['num_pairs']} pairs of a run and a task: mean absolute error "
+            f"{forecast['mean_absolute_error']:.3f} nats, against {forecast['persistence_error']:.3f} for no change, "
+            f"and {forecast['score_error']:.3f} of the score; {forecast['coverage']:.0%} inside their 95% interval."
+        )
+    later = forecast["num_emergent_above_cut"]
+    missed = later - forecast["num_emergent_flagged"]
+    said.append(
+        f"Of {later} emergent tasks that rise above the cut the forecast missed {missed}: neither beyond a forecast nor "
+        "more likely to rise than not."
+        if later
+        else "No emergent task rises above the cut, so that there was none to miss."
+    )
+    return said
 
 
 NOTHING_SHARP = ("flat", "linear", "power", "convex", "2")

@@ -10,10 +10,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from analysis.emergence import label_table
+from analysis.emergence.forecast import forecast_table
 from analysis.emergence_curves import with_curves
 from analysis.figures_emergence import map_of_scores, scatter_of_seeds, scores_by_metric
+from analysis.figures_foreseen import forecasts
 from analysis.figures_steps import samples_at_test_time, steps_against_direct
-from analysis.figures_thresholds import forecasts, thresholds
+from analysis.figures_thresholds import thresholds
 from analysis.page import write_page
 from analysis.pages_emergence import emergence_page, emergence_sections
 from analysis.report import write_report
@@ -57,18 +59,12 @@ def traces(figure: go.Figure | None, name: str) -> list:
     return [trace for trace in figure.data if trace.name == name]
 
 
-def with_forecast(runs: pd.DataFrame, found: dict) -> dict:
-    """Two runs predicted well and one that jumped far above its interval."""
-    rows = [
-        {
-            "task": f"scalelab_{name}", "compute": 5e11, "run": "w0048", "observed": observed, "predicted": 0.5,
-            "pi95": [0.3, 0.7], "persistence": 0.4,
-        }
-        for name, observed in (("induction_direct", 0.6), ("addition_steps_generate", 0.95), ("transform_direct", 0.9))
-    ]  # fmt: skip
-    assert {row["task"] for row in rows} <= set(runs["task"])
-    said = {"cut_compute": 3e11, "mean_absolute_error": 0.1, "persistence_error": 0.3, "coverage": 1 / 3}
-    return found | {"forecast": said | {"rows": rows, "tasks": []}}
+@pytest.fixture(scope="module")
+def foreseen(runs: pd.DataFrame, found: dict) -> dict:
+    """The same with the forecast of the tasks that have log-likelihoods."""
+    rows = runs[runs["metric"].isin(["exact_match", "acc"])]
+    labels = {(row["task"], row["metric"]): row["label"] for row in found["rows"]}
+    return json.loads(json.dumps(found | {"forecast": forecast_table(rows, labels)}))
 
 
 def test_every_run_is_a_dot_and_every_scale_a_mean(runs: pd.DataFrame, found: dict) -> None:
@@ -180,21 +176,38 @@ def test_seeds_are_drawn_where_they_were_tested(runs: pd.DataFrame, found: dict)
     assert figure.layout.annotations[0].text.endswith(f"p = {tested['rows'][0]['bimodality_p']:.3f}")
 
 
-def test_forecasts_carry_their_intervals_and_misses(runs: pd.DataFrame, found: dict) -> None:
+def test_forecasts_carry_their_intervals(runs: pd.DataFrame, found: dict, foreseen: dict) -> None:
     assert forecasts(runs, found) is None
-    content = with_forecast(runs, found)
-    (trace,) = traces(forecasts(runs, content), "addition steps")
-    assert (trace.x[0], trace.y[0], trace.error_y.array[0], trace.error_y.arrayminus[0]) == pytest.approx(
-        (0.95, 0.5, 0.2, 0.2)
-    )
-    emergent = {task_of(name): name for name in NAMES if label_of(found, name)["label"] == "emergent"}
-    accuracy, missed = forecast_sentences(content["forecast"], emergent)
-    assert "0.100, against 0.300" in accuracy
-    assert "33% of 3 scores" in accuracy
-    # transform is above its interval too, but it is smooth; parity steps was not forecast.
-    assert missed.startswith("1 of 2 emergent tasks")
-    assert "(addition steps)" in missed
-    assert "transform" not in missed
+    figure, forecast = forecasts(runs, foreseen), foreseen["forecast"]
+    own = [row for row in forecast["rows"] if row["task"] == "scalelab_addition_steps"]
+    nats, score = traces(figure, "addition steps, exact match")
+    np.testing.assert_array_equal(nats.x, [row["observed"] for row in own])
+    np.testing.assert_array_equal(nats.y, [row["predicted"] for row in own])
+    np.testing.assert_allclose(nats.y + np.array(nats.error_y.array), [row["pi95"][1] for row in own])
+    np.testing.assert_allclose(nats.y - np.array(nats.error_y.arrayminus), [row["pi95"][0] for row in own])
+    base = runs[(runs["task"] == "scalelab_addition_steps") & (runs["metric"] == "exact_match")]
+    ahead = base[base["compute"] > forecast["cut_compute"]]
+    np.testing.assert_array_equal(score.x, ahead["value"])
+    np.testing.assert_allclose(np.array(nats.x), -ahead["continuous"])
+    (section,) = [part for part in emergence_sections(runs, foreseen) if part.title == "Predicted before it was seen"]
+    assert len(section.rows) == len(forecast["tasks"]) == 7
+    assert section.rows[0][-1] == label_of(found, "induction direct")["label"]
+
+
+def test_forecast_says_what_it_missed() -> None:
+    tasks = [{"can_be_forecast": able} for able in (True, True, False)]
+    content = {
+        "cut_compute": 3e11, "tasks": tasks, "num_pairs": 18, "mean_absolute_error": 0.1, "persistence_error": 0.3,
+        "coverage": 17 / 18, "score_error": 0.05, "num_emergent_above_cut": 3, "num_emergent_flagged": 1,
+    }  # fmt: skip
+    said = " ".join(forecast_sentences(content))
+    assert "more than 300G FLOPs" in said
+    assert "1 of 3 tasks are beyond a forecast" in said
+    assert "18 pairs of a run and a task: mean absolute error 0.100 nats, against 0.300" in said
+    assert "94% inside" in said
+    assert "Of 3 emergent tasks that rise above the cut the forecast missed 2" in said
+    none = {"num_pairs": 0, "num_emergent_above_cut": 0, "num_emergent_flagged": 0, "mean_absolute_error": None}
+    assert "none to miss" in " ".join(forecast_sentences(content | none))
 
 
 def test_page_says_what_the_labels_say(runs: pd.DataFrame, found: dict) -> None:
@@ -249,13 +262,12 @@ def test_open_intervals_are_said() -> None:
 
 
 def test_a_browser_draws_page_and_report(
-    runs: pd.DataFrame, found: dict, sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
+    runs: pd.DataFrame, foreseen: dict, sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
 ) -> None:
-    content = with_forecast(runs, found)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    write_page(tmp_path / "page.html", *emergence_page(runs, content))
+    write_page(tmp_path / "page.html", *emergence_page(runs, foreseen))
     page.goto((tmp_path / "page.html").as_uri(), wait_until="load")
     plots = page.locator(".js-plotly-plot")
     expect(plots).to_have_count(6)
@@ -264,7 +276,7 @@ def test_a_browser_draws_page_and_report(
     wide = plots.first.bounding_box()
     assert wide is not None
     assert wide["height"] > 900
-    write_report(sweep, sweep_law, tmp_path / "report.html", {}, None, emergence_sections(runs, content))
+    write_report(sweep, sweep_law, tmp_path / "report.html", {}, None, emergence_sections(runs, foreseen))
     page.goto((tmp_path / "report.html").as_uri(), wait_until="load")
     expect(page.locator("#emergence .js-plotly-plot")).to_have_count(6)
     expect(page.get_by_role("heading", name="Which abilities emerge, and where?")).to_be_visible()
