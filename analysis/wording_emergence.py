@@ -84,8 +84,8 @@ def forecast_sentences(forecast: Mapping[str, Any]) -> list[str]:
     later = forecast["num_emergent_above_cut"]
     missed = later - forecast["num_emergent_flagged"]
     said.append(
-        f"Of {later} emergent tasks that rise above the cut the forecast missed {missed}: neither beyond a forecast nor "
-        "more likely to rise than not."
+        f"Of {later} emergent tasks that rise above the cut the forecast missed {missed} (one is foreseen that is "
+        "beyond a forecast, or likelier to rise than not)."
         if later
         else "No emergent task rises above the cut, so that there was none to miss."
     )
