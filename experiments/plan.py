@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
         "flops": sum(row["flops_to_train"] for row in rows),
         "bytes": sum(row["bytes"] for row in rows),
         "workers": workers,
-        "core_seconds": sum(cost.job_seconds(job, probes[job.cell.width][1]) for job in pending),
+        "core_seconds": core_seconds(pending, probes, workers),
         "wall_seconds": wall_seconds(pending, probes, workers, cold=False),
         "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True),
     }
@@ -99,6 +100,13 @@ def probe_sizes(
     return probes
 
 
+def core_seconds(pending: list[CellJob], probes: dict[int, tuple[cost.Probe, cost.Probe]], workers: int) -> float:
+    """Seconds of all workers together where the compile cache is warm and each loads every width."""
+    jobs = Counter(job.cell.width for job in pending)
+    saved = sum(max(0, count - workers) * probes[width][1].first_step for width, count in jobs.items())
+    return sum(cost.job_seconds(job, probes[job.cell.width][1]) for job in pending) - saved
+
+
 def wall_seconds(
     pending: list[CellJob], probes: dict[int, tuple[cost.Probe, cost.Probe]], workers: int, cold: bool
 ) -> float:
@@ -108,6 +116,7 @@ def wall_seconds(
     waiting = sorted(pending, key=relative_cost, reverse=True)
     begun: set[int] = set()
     running: dict[int, tuple[float, CellJob]] = {}
+    loaded: set[tuple[int, int]] = set()  # A worker loads the compiled step of a width once.
     now = end = 0.0
     while waiting:
         while len(running) == workers:
@@ -121,6 +130,9 @@ def wall_seconds(
             seconds += max(0.0, before.first_step - warm.first_step)
         begun.add(job.cell.width)
         worker = next(w for w in range(workers) if w not in running)
+        if (worker, job.cell.width) in loaded:
+            seconds -= warm.first_step
+        loaded.add((worker, job.cell.width))
         running[worker] = (now + seconds, job)
         end = max(end, now + seconds)
     return end

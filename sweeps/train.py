@@ -6,24 +6,27 @@ ends with the weights of an uninterrupted one, bit for bit on a CPU.
 
 import contextlib
 import copy
+import functools
 import json
 import math
 import pickle
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from transformers import GraniteForCausalLM
 
 from models import checkpoint, decoder
 from models.ladder import Shape
 from sweeps import store
 from sweeps.data import TrainingData, load_data
-from sweeps.grid import Cell
+from sweeps.grid import Cell, Precision
 from sweeps.identity import branch_identity
 from sweeps.onednn import compile_options
 from sweeps.schedule import Fork, fork, rate_factor
@@ -38,6 +41,26 @@ DIVERGED_MARGIN = 0.5
 
 class Diverged(ArithmeticError):
     """The training loss left the range in which the run could still be a result."""
+
+
+def batch_loss(
+    model: GraniteForCausalLM,
+    position_ids_1T: torch.Tensor,
+    precision: Precision,
+    inputs_BT: torch.Tensor,
+    targets_BT: torch.Tensor,
+) -> torch.Tensor:
+    """Mean cross-entropy in nats a scored token."""
+    with torch.autocast(inputs_BT.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits_BTV = model(input_ids=inputs_BT, position_ids=position_ids_1T, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
+
+
+@functools.cache
+def compiled_loss(device_type: str) -> Callable[..., torch.Tensor]:
+    """One compiled function a process: models of one width share its code, so that only the first of them compiles."""
+    options = compile_options(torch.device(device_type))
+    return torch.compile(batch_loss, dynamic=False, fullgraph=True, options=options)
 
 
 class Loop:
@@ -57,19 +80,9 @@ class Loop:
         self.optimizer = torch.optim.AdamW(groups, betas=(self.training.beta1, self.training.beta2), fused=True)
         self.peak_rates = [group["lr"] for group in groups]
         self.position_ids_1T = torch.arange(self.training.sequence_length, device=self.device)[None]
-        self.loss_of = self.batch_loss
-        if self.training.compile:
-            self.loss_of = torch.compile(
-                self.batch_loss, dynamic=False, fullgraph=True, options=compile_options(self.device)
-            )
+        self.loss_of = compiled_loss(self.device.type) if self.training.compile else batch_loss
         self.step = 0
         self.steps_trained = 0
-
-    def batch_loss(self, inputs_BT: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy in nats a token."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16"):
-            logits_BTV = self.model(input_ids=inputs_BT, position_ids=self.position_ids_1T, use_cache=False).logits
-        return torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
 
     def advance(self, cooldown: Fork | None) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step; returns the batch's loss and the gradient norm before clipping, not yet synchronised."""
@@ -77,7 +90,7 @@ class Loop:
         factor = rate_factor(self.step, self.training.warmup_steps, cooldown)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = peak * factor
-        loss = self.loss_of(inputs_BT, targets_BT)
+        loss = self.loss_of(self.model, self.position_ids_1T, self.training.precision, inputs_BT, targets_BT)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_norm)
         self.optimizer.step()

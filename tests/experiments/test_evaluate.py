@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_dict
 
 from experiments import track
-from experiments.scores import collect_scores
 from experiments.project import Project
+from experiments.scores import collect_scores
 from experiments.snapshot import Sweep
 
 ITEMS, CELLS = 8, ("w0008-s0", "w0012-s0")

@@ -18,7 +18,7 @@ from sweeps.documents import NO_TARGET, DocumentData, load_documents
 from sweeps.grid import Cell, Training
 from sweeps.store import Recipe
 from sweeps.tokens import TokenData
-from sweeps.train import Loop
+from sweeps.train import Loop, batch_loss
 from sweeps.validation import validation_loss
 
 T, B = 16, 4
@@ -111,7 +111,8 @@ def test_only_scored_tokens_move_the_loss(data: DocumentData) -> None:
     inputs, targets = data.windows(T, B, 0).batch(0)
     with torch.no_grad():
         loop.model.lm_head.weight.normal_(generator=torch.Generator().manual_seed(0))
-        loss = loop.batch_loss(torch.from_numpy(inputs), torch.from_numpy(targets)).item()
+        rows = (torch.from_numpy(array) for array in (inputs, targets))
+        loss = batch_loss(loop.model, loop.position_ids_1T, "float32", *rows).item()
         log_probs = torch.log_softmax(loop.model(input_ids=torch.from_numpy(inputs)).logits, -1).numpy()
     by_hand = [
         -log_probs[b, t, targets[b, t]] for b in range(B) for t in range(T) if targets[b, t] != NO_TARGET
