@@ -65,7 +65,14 @@ def label_curve(rows: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     label, diagnostics = label_of(evidence, "continuous" in rows and bool(rows["continuous"].notna().any()))
     if num_checkpoints > len(rows):
         diagnostics.append(f"{num_checkpoints - len(rows)} earlier checkpoints are left out: only a run's last counts")
-    return named | {"label": label} | _tested(evidence) | {"axes": _axes(rows)} | counted | {"diagnostics": diagnostics}
+    return (
+        named
+        | {"label": label}
+        | _tested(evidence)
+        | {"axes": _axes(rows) if evidence.rises else {}}
+        | counted
+        | {"diagnostics": diagnostics}
+    )
 
 
 def scores_from(rows: pd.DataFrame, axis: str = "compute") -> Scores:

@@ -140,6 +140,30 @@ def test_too_few_scales_and_single_seeds_say_so():
     assert single["num_runs"] == single["num_scales"] == 8
 
 
+@pytest.mark.parametrize("continuous", [-1.0, None], ids=["constant", "one"])
+def test_a_counterpart_that_says_nothing(continuous):
+    frame = table(lambda x: sigmoid(x, 20.1, 0.2))
+    values = np.full(len(frame), np.nan if continuous is None else continuous)
+    values[3] = -1.0
+    (row,) = label_table(frame.assign(continuous=values))["rows"]
+    assert row["p_sharp"] <= 0.05
+    if continuous is None:
+        assert row["label"] == "emergent"
+        assert "too few scales" in row["diagnostics"][0]
+    else:
+        assert row["label"] == "undetermined"
+        assert "counterpart" in row["diagnostics"][0]
+
+
+@pytest.mark.parametrize(("score", "label"), [(0.0, "flat"), (1.0, "saturated")])
+def test_scores_at_the_ends(score, label):
+    frame = table(lambda x: np.full_like(x, score), chance=0.0).assign(params=lambda rows: rows["compute"] ** 0.5)
+    (row,) = label_table(frame)["rows"]
+    assert row["label"] == label
+    assert row["axes"] == {}
+    assert row["threshold"] is row["p_sharp"] is row["L"] is None
+
+
 def test_seeds_that_fall_into_two_groups():
     frame = table(lambda x: sigmoid(x, 20.1, 0.3), num_seeds=8)
     broken = frame["value"].where((frame["compute"] < 1e20) | (frame["seed"] < 4), 0.1)
