@@ -39,13 +39,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Counterpart:
-    """The continuous metric of the same runs: does it jump too?
+    """The continuous metric of the same runs: does it jump too? One that does not rise says nothing.
 
     A jump starts from a plateau that was seen: a gain that was under way at the first scales is sharp only in that it
     ends, as a log-likelihood does that has nowhere left to go.
     """
 
     scores: Scores
+    rises: bool
     shape: Shape
     curve: Rise
     place: Place
@@ -53,7 +54,7 @@ class Counterpart:
     @property
     def jumps(self) -> bool:
         """Whether it rises sharply from a plateau."""
-        return self.shape.sharp and self.sees_plateau
+        return self.rises and self.shape.sharp and self.sees_plateau
 
     @property
     def sees_plateau(self) -> bool:
@@ -64,7 +65,7 @@ class Counterpart:
     @property
     def gains_smoothly(self) -> bool:
         """Whether a rise of a decade or more, or one without a plateau, is what it looks like."""
-        return self.shape.smooth or not self.sees_plateau or self.curve.width >= BOUNDARY
+        return self.rises and (self.shape.smooth or not self.sees_plateau or self.curve.width >= BOUNDARY)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def examine(scores: Scores, continuous: Scores | None, chance: float, rng: np.ra
     counterpart = None
     if shape is not None and shape.sharp and continuous is not None and continuous.num_scales >= MIN_SCALES:
         other = fit_freely(continuous)
-        counterpart = Counterpart(continuous, shape_of(other, rng), other.likeliest, place_of(other))
+        varies = bool(np.ptp(continuous.score_N) > 0)
+        gains = varies and flat_test(continuous, other, rng).p_rise <= ALPHA
+        counterpart = Counterpart(continuous, gains, shape_of(other, rng), other.likeliest, place_of(other))
     return Evidence(scores, chance, fitted, fitted.likeliest, flat, place, shape, counterpart)
 
 

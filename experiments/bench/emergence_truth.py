@@ -3,6 +3,7 @@
 A run at x = log10(compute) has the true score curve(x + jitter * normal) and is tested on items.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import logistic
+
+from experiments.params import load
+from experiments.presets import PRESETS
+from models.ladder import Shape
+from sweeps.grid import cells
 
 Array = NDArray[np.float64]
 CurveOf = Callable[[Array], Array]
@@ -21,7 +27,7 @@ NINETIETH = float(logistic.ppf(0.9))
 
 @dataclass(frozen=True)
 class Design:
-    """Scales evenly over `decades`, seeds at each, items of a test; `jitter` in decades."""
+    """Scales evenly over `decades`, or at `places` within them; seeds at each, items of a test; `jitter` in decades."""
 
     num_scales: int
     num_seeds: int
@@ -29,20 +35,22 @@ class Design:
     jitter: float
     decades: float = 4.0
     chance: float = 0.1
+    places: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
         """As the table calls it."""
         if self.num_scales == 1:
             return f"{self.num_seeds} seeds x {self.num_items}"
-        scale = "" if self.decades == 4.0 else f", {self.decades:g} decades"
+        scale = "" if self.decades == 4.0 else f", {self.decades:.3g} decades"
         chance = "" if self.chance == 0.1 else f", chance {self.chance:g}"
         return f"{self.num_scales}x{self.num_seeds}x{self.num_items} ({self.jitter:g}{scale}{chance})"
 
     @property
     def x_N(self) -> Array:
         """log10(compute) of every run, 18 at the smallest."""
-        return np.repeat(18.0 + np.linspace(0.0, self.decades, self.num_scales), self.num_seeds)
+        places = self.places or np.linspace(0.0, self.decades, self.num_scales)
+        return np.repeat(18.0 + np.array(places), self.num_seeds)
 
 
 @dataclass(frozen=True)
@@ -122,15 +130,31 @@ def with_likelihood(design: Design, length: int, jump: bool, rng: np.random.Gene
     return Truth(x_N, score_N, seen_N + noise_N)
 
 
+def laptop(chance: float) -> Design:
+    """The project's own sweep on a laptop: its scales, seeds and items, as the preset has them."""
+    params = load(PRESETS / "laptop.yaml")
+    suite, vocab_size = params.suites["emergence"], params.tokenizer.vocab_size
+    assert params.abilities is not None
+    computes = Counter(
+        steps * suite.training.batch_tokens
+        * Shape(cell.width).flops_per_token(vocab_size, suite.training.sequence_length)
+        for cell in cells("emergence", suite, vocab_size)
+        for steps in cell.steps
+    )  # fmt: skip
+    (num_seeds,) = set(computes.values())
+    log_computes = np.log10(sorted(computes))
+    places = tuple(float(place) for place in log_computes - log_computes[0])
+    return Design(len(places), num_seeds, params.abilities.items, 0.1, places[-1], chance, places)
+
+
 DESIGNS = (
     Design(6, 3, 100, 0.1),
     Design(8, 1, 200, 0.1),
     Design(8, 3, 200, 0.1),
     Design(12, 3, 200, 0.2),
     Design(12, 5, 500, 0.1),
-    # The project's own sweep on a laptop.
-    Design(9, 3, 128, 0.1, decades=3.0, chance=0.0),
-    Design(9, 3, 128, 0.1, decades=3.0),
+    laptop(chance=0.0),
+    laptop(chance=0.1),
 )
 CHANCE_ZERO = (Design(8, 3, 200, 0.1, chance=0.0), Design(12, 3, 200, 0.2, chance=0.0), DESIGNS[5])
 SHAPES = ("flat", "linear", "power", "convex")

@@ -13,9 +13,11 @@ def sigmoid(x, midpoint, width, low=0.1, high=0.9):
     return low + (high - low) * stats.logistic.cdf(x, loc=midpoint, scale=width / (2 * stats.logistic.ppf(0.9)))
 
 
-def table(curve, num_scales=8, num_seeds=3, num_items=200, jitter=0.1, chance=0.1, seed=0, task="t") -> pd.DataFrame:
+def table(
+    curve, num_scales=8, num_seeds=3, num_items=200, jitter=0.1, chance=0.1, seed=0, task="t", decades=4.0
+) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    x = np.repeat(np.linspace(18.0, 22.0, num_scales), num_seeds)
+    x = np.repeat(np.linspace(18.0, 18.0 + decades, num_scales), num_seeds)
     share = np.clip(curve(x + jitter * rng.standard_normal(len(x))), 0, 1)
     return pd.DataFrame(
         {
@@ -141,8 +143,9 @@ def test_too_few_scales_and_single_seeds_say_so():
 
 
 @pytest.mark.parametrize("continuous", [-1.0, None], ids=["constant", "one"])
-def test_a_counterpart_that_says_nothing(continuous):
-    frame = table(lambda x: sigmoid(x, 20.1, 0.2))
+@pytest.mark.parametrize("decades", [2.0, 3.0, 4.0])
+def test_a_counterpart_that_says_nothing(continuous, decades):
+    frame = table(lambda x: sigmoid(x, 18 + decades / 2 + 0.1, 0.2), decades=decades)
     values = np.full(len(frame), np.nan if continuous is None else continuous)
     values[3] = -1.0
     (row,) = label_table(frame.assign(continuous=values))["rows"]
