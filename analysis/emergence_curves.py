@@ -11,18 +11,23 @@ import pandas as pd
 from analysis.wording_emergence import METRICS
 
 Row = Mapping[str, Any]
+SAYS_ALONE = ("exact_match", "acc", "icl_score")  # metrics that say alone how good a model is
+ASKED_OTHERWISE = r"_(?:generate|choice|sampled)$"  # the end of a task's name that asks the same items in another way
 
 
 def with_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a column `curve`, one task for every curve and metric.
 
     An ability's exact match is that of the likeliest answer; with steps it is that of the answer at the end of what a
-    model writes, because the likeliest steps would have to be the expected ones word for word.
+    model writes, because the likeliest steps would have to be the expected ones word for word. Tasks of other items
+    that share an ability and a style keep their own names.
     """
     names = table["task"].astype(str)
     if {"ability", "style"} <= set(table):
         style = table["style"].fillna("").astype(str)
-        names = names.where(table["ability"].isna(), (table["ability"].astype(str) + " " + style).str.strip())
+        told = (table["ability"].astype(str) + " " + style).str.strip()
+        items = table["task"].astype(str).str.replace(ASKED_OTHERWISE, "", regex=True)
+        names = names.where(table["ability"].isna() | (items.groupby(told).transform("nunique") > 1), told)
     named = table.assign(curve=names)
     pairs = named[["curve", "metric", "task"]].drop_duplicates()
     judges_answers = (pairs["metric"] == "exact_match") & pairs["curve"].str.endswith(" steps")
@@ -32,17 +37,22 @@ def with_curves(table: pd.DataFrame) -> pd.DataFrame:
     return named.merge(kept, on=["curve", "metric", "task"], how="inner")
 
 
-def shown_metrics(curves: pd.DataFrame) -> list[str]:
-    """The metrics of METRICS that the table has, in that order; all of them where it has none of these."""
-    present = [metric for metric in METRICS if (curves["metric"] == metric).any()]
-    return present or list(curves["metric"].unique())
+def curves_of(table: pd.DataFrame, found: Mapping[str, Any]) -> list[str]:
+    """The names in the table's order: of labelled curves, and of those with a metric of SAYS_ALONE."""
+    curves, labelled = with_curves(table), {name for name, _ in labels_of(table, found)}
+    kept = curves["curve"].isin(labelled) | curves["metric"].isin(SAYS_ALONE)
+    return list(curves[kept]["curve"].unique())
 
 
-def curves_of(table: pd.DataFrame) -> list[str]:
-    """The names in the table's order; of ours those with a metric that says alone how good a model is."""
-    curves = with_curves(table)
-    ours = curves[curves["metric"].isin(["exact_match", "acc", "icl_score"])]
-    return list((curves if ours.empty else ours)["curve"].unique())
+def shown_metrics(table: pd.DataFrame, found: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Of every curve the metrics to draw: of METRICS, in that order, and labelled ones where none of these is."""
+    curves, labels, shown = with_curves(table), labels_of(table, found), {}
+    for name in curves_of(table, found):
+        present = curves.loc[curves["curve"] == name, "metric"].unique()
+        known = [metric for metric in METRICS if metric in present]
+        labelled = [metric for metric in present if (name, metric) in labels]
+        shown[name] = known if set(known) & set(labelled) else known + labelled
+    return shown
 
 
 def labels_of(table: pd.DataFrame, found: Mapping[str, Any]) -> dict[tuple[str, str], Row]:
@@ -60,7 +70,7 @@ def main_rows(table: pd.DataFrame, found: Mapping[str, Any]) -> dict[str, Row]:
     main: dict[str, Row] = {}
     for curve, metric in sorted(labels, key=lambda key: ranked.index(key[1])):
         main.setdefault(curve, labels[curve, metric])
-    return {curve: main[curve] for curve in curves_of(table) if curve in main}
+    return {curve: main[curve] for curve in curves_of(table, found) if curve in main}
 
 
 def steps_minus_direct(table: pd.DataFrame, metric: str = "exact_match") -> pd.DataFrame:

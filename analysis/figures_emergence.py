@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.emergence import curve_values
-from analysis.emergence_curves import curves_of, labels_of, main_rows, shown_metrics, with_curves
+from analysis.emergence_curves import labels_of, main_rows, shown_metrics, with_curves
 from analysis.figures import COUNT_AXIS, GREY
 from analysis.panels import Place, in_lines, label_axes, wrapped
 from analysis.wording_emergence import metric_name
@@ -32,11 +32,10 @@ JITTER = 1.12  # between two seeds of one size and number of tokens
 
 def scores_by_metric(table: pd.DataFrame, found: Mapping[str, Any]) -> go.Figure:
     """Score against compute: a line of panels a curve, a panel a metric; wrapped where there is one metric."""
-    curves, labels, metrics = with_curves(table), labels_of(table, found), shown_metrics(with_curves(table))
-    has = set(curves[["curve", "metric"]].itertuples(index=False, name=None))
-    lines = [[(name, metric) for metric in metrics if (name, metric) in has] for name in curves_of(table)]
+    curves, labels = with_curves(table), labels_of(table, found)
+    lines = [[(name, metric) for metric in metrics] for name, metrics in shown_metrics(table, found).items()]
     cells = [cell for line in lines for cell in line]
-    if len(metrics) == 1:
+    if len({metric for _, metric in cells}) == 1:
         figure, places = wrapped([_title(f"<b>{name}</b>", labels.get((name, metric))) for name, metric in cells])
     else:
         named = [[name * (metric == line[0][1]) for name, metric in line] for line in lines]

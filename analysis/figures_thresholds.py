@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.emergence_curves import curves_of, labels_of, shown_metrics, with_curves
+from analysis.emergence_curves import labels_of, shown_metrics
 from analysis.figures import GREY, styled
 from analysis.figures_emergence import FLOPS_AXIS, LABEL_COLORS
 from analysis.panels import Place
@@ -65,8 +65,8 @@ def thresholds(table: pd.DataFrame, found: Mapping[str, Any]) -> go.Figure:
 
 def rows_of_thresholds(table: pd.DataFrame, found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Labelled rows by what the axis calls them, in the order of their thresholds; rows without one come last."""
-    names, metrics = curves_of(table), shown_metrics(with_curves(table))
-    labels = {key: row for key, row in labels_of(table, found).items() if key[0] in names and key[1] in metrics}
+    shown = shown_metrics(table, found)
+    labels = {key: row for key, row in labels_of(table, found).items() if key[1] in shown[key[0]]}
     several = len({metric for _, metric in labels}) > 1
     ordered = sorted(labels, key=lambda key: (labels[key]["threshold"] is None, labels[key]["threshold"] or 0.0))
     return {f"{name}, {metric_name(metric)}" if several else name: labels[name, metric] for name, metric in ordered}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.emergence_curves import (
@@ -10,7 +11,6 @@ from analysis.emergence_curves import (
     curves_of,
     labels_of,
     main_rows,
-    shown_metrics,
     steps_minus_direct,
     with_curves,
 )
@@ -22,6 +22,7 @@ from analysis.page import Section
 from analysis.wording import si
 from analysis.wording_emergence import (
     MEANINGS,
+    METRICS,
     counted,
     detector_sentence,
     forecast_sentences,
@@ -89,7 +90,7 @@ def emergence_sections(
 def label_rows(table: pd.DataFrame, found: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Header and a row a curve."""
     curves, gains = with_curves(table), at_largest_scale(steps_minus_direct(table))
-    about = curves.drop_duplicates("curve").set_index("curve")
+    about = curves.drop_duplicates("curve").set_index("curve").replace({np.nan: None})
     header = ["", "label", "threshold, FLOPs", "width, decades", "rise"]
     header += ["kind"] * ("kind" in about) + ["steps less direct"] * bool(gains)
     rows = []
@@ -97,7 +98,7 @@ def label_rows(table: pd.DataFrame, found: Mapping[str, Any]) -> tuple[Sequence[
         rise = "-" if row["amplitude"] is None else f"{row['amplitude']:.2f}"
         cells = [name, row["label"], threshold_text(row), width_text(row), rise]
         if "kind" in about:
-            cells.append(str(about.loc[name, "kind"]))
+            cells.append(str(about.loc[name, "kind"] or ""))
         if gains:
             gain = gains.get(str(about.loc[name, "ability"])) if about.loc[name, "style"] == "steps" else None
             cells.append("" if gain is None else f"{gain[0]:+.2f} ({gain[1]:+.2f} to {gain[2]:+.2f})")
@@ -107,11 +108,11 @@ def label_rows(table: pd.DataFrame, found: Mapping[str, Any]) -> tuple[Sequence[
 
 def metric_section(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Section]:
     """Labels of every curve under every labelled metric, where there are several."""
-    labels, names = labels_of(table, found), curves_of(table)
+    labels, names = labels_of(table, found), curves_of(table, found)
     metrics = list(dict.fromkeys(metric for _, metric in labels))
     if len(metrics) < 2:
         return []
-    ordered = [metric for metric in shown_metrics(with_curves(table)) if metric in metrics]
+    ordered = [metric for metric in METRICS if metric in metrics]
     ordered += [metric for metric in metrics if metric not in ordered]
     rows = [
         [name, *(labels[name, metric]["label"] if (name, metric) in labels else "" for metric in ordered)]

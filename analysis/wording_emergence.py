@@ -92,7 +92,7 @@ def forecast_sentences(forecast: Mapping[str, Any]) -> list[str]:
     return said
 
 
-NOTHING_SHARP = ("flat", "linear", "power", "convex", "2")
+NOTHING_SHARP = ("flat", "linear", "power", "convex", "2", "1.3")
 
 
 def detector_sentence(bench: Mapping[str, Any]) -> str:

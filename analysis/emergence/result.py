@@ -15,7 +15,7 @@ from analysis.emergence.label import label_of
 from analysis.emergence.rise import Rise
 from analysis.emergence.scores import Scores
 from analysis.emergence.shapes import Array
-from analysis.emergence.table import AXES, NAMES, scores_of
+from analysis.emergence.table import AXES, NAMES, left_out, scores_of
 from analysis.emergence.training import last_checkpoints, training_time
 
 SCHEMA_VERSION = 1
@@ -24,7 +24,8 @@ SCHEMA_VERSION = 1
 def label_table(table: pd.DataFrame, inputs: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, Any]:
     """The content of emergence.json for a table as `table.py` describes: plain numbers, strings, lists and dicts only.
 
-    A label depends on its own rows and the seed, not on what else the table holds. Raises ValueError naming the field,
+    A label depends on its own rows and the seed, not on what else the table holds; metrics without a chance have none
+    and are counted in `left_out`. Raises ValueError naming the field,
     the value and the remedy for a table that cannot be used.
     """
     scores = scores_of(table)
@@ -34,6 +35,7 @@ def label_table(table: pd.DataFrame, inputs: Mapping[str, str] | None = None, se
         "alpha": ALPHA,
         "rows": [label_curve(rows, seed) for _, rows in groups],
         "training_time": [found for _, rows in groups for found in training_time(rows, seed)],
+        "left_out": left_out(table),
         "inputs": dict(inputs or {}),
     }
 

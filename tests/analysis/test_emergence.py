@@ -1,5 +1,7 @@
 """Labels of simulated tables: what is sharp, what only looks so, and what the runs do not say."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,6 +254,35 @@ def test_missing_columns_and_rows_are_refused():
         scores_of(frame.drop(columns=["num_items", "chance"]))
     with pytest.raises(ValueError, match="no rows"):
         scores_of(frame[:0])
+
+
+def test_metrics_without_a_chance_are_left_out_and_counted():
+    share = table(lambda x: sigmoid(x, 20, 0.5))
+    lines = len(share)
+    nats = share.assign(metric="logprob", value=-3.0, chance=None, num_items=None)
+    choices = share.assign(metric="choice_logprob", value=-0.7, chance=-math.log(2))
+    endless = share.assign(metric="perplexity", value=math.inf, chance=None)
+    frame = pd.concat([nats, share, choices, endless]).assign(ability="a", style="steps", kind="reasoning")
+    found = label_table(frame)
+    assert [row["metric"] for row in found["rows"]] == ["exact_match"]
+    assert found["rows"] == label_table(share)["rows"]
+    assert found["left_out"] == {"logprob": lines, "choice_logprob": lines, "perplexity": lines}
+    assert label_table(share)["left_out"] == {}
+    scores = scores_of(frame)
+    assert len(scores) == lines
+    assert set(scores[["ability", "style", "kind"]].itertuples(index=False, name=None)) == {("a", "steps", "reasoning")}
+
+
+def test_a_forgotten_chance_is_refused_by_name():
+    share = table(lambda x: sigmoid(x, 20, 0.5))
+    with pytest.raises(ValueError, match=r"chance is empty in every row of exact_match, .* give the score of guessing"):
+        label_table(share.assign(chance=None))
+    with pytest.raises(ValueError, match="every row of brier"):
+        label_table(share.assign(metric="brier"))
+    # A task without a chance whose metric has one elsewhere; lines are those of the file.
+    some = pd.concat([share.assign(metric="logprob", chance=None), share, share.assign(task="u", chance=None)])
+    with pytest.raises(ValueError, match=rf"chance is empty in line {2 * len(share) + 2} \({len(share)} such rows\)"):
+        label_table(some)
 
 
 def test_public_models_show_no_sharp_rise(reference_data):

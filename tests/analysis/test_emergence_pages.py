@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from playwright.sync_api import Page, expect
 
-from analysis.emergence import label_table
+from analysis.emergence import label_table, read_scores
 from analysis.emergence.forecast import forecast_table
 from analysis.emergence_curves import with_curves
 from analysis.figures_emergence import map_of_scores, scatter_of_seeds, scores_by_metric
@@ -240,8 +240,52 @@ def test_a_table_of_anyone_has_a_page(runs: pd.DataFrame, found: dict) -> None:
     ]  # fmt: skip
 
 
+def anyones(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """Scores of tasks with metrics of their own, one each, without our columns."""
+    (rows,) = [exact_match(runs, NAMES[0])]
+    columns = ["metric", "compute", "seed", "value", "num_items", "chance"]
+    return pd.concat([rows[columns].assign(task=task, metric=metric) for task, metric in metrics.items()])
+
+
+def test_every_labelled_curve_is_on_the_page_whatever_its_metric(runs: pd.DataFrame) -> None:
+    table = anyones(runs, {"task A": "acc", "task B": "f1", "task C": "score"})
+    tested = label_table(table)
+    title, sections = emergence_page(table, tested)
+    assert title.startswith("3 curves: ")
+    (labels,) = [section for section in sections if "threshold, FLOPs" in section.columns]
+    assert [row[0] for row in labels.rows] == ["task A", "task B", "task C"]
+    figure = scores_by_metric(table, tested)
+    for name in ("task A", "task B", "task C"):
+        assert any(f"<b>{name}</b>" in note.text for note in figure.layout.annotations), name
+    dots = [x for trace in traces(figure, "a run") for x in trace.x]
+    assert len(dots) == len(table)
+    placed = [y for trace in thresholds(table, tested).data if trace.mode == "markers" for y in trace.y]
+    assert {"task A, accuracy", "task B, f1", "task C, score"} <= set(placed)
+
+
+def test_tasks_of_one_ability_keep_their_names(runs: pd.DataFrame) -> None:
+    table = anyones(runs, {"task A": "f1", "task B": "f1"}).assign(ability="maths", style="", kind=None)
+    title, sections = emergence_page(table, label_table(table))
+    assert title.startswith("2 curves: ")
+    (labels,) = [section for section in sections if "threshold, FLOPs" in section.columns]
+    assert [(row[0], row[-1]) for row in labels.rows] == [("task A", ""), ("task B", "")]
+
+
+def test_steps_are_compared_in_a_table_from_a_file(runs: pd.DataFrame, tmp_path: Path) -> None:
+    runs.to_csv(tmp_path / "scores.csv", index=False)
+    table = read_scores(tmp_path / "scores.csv")
+    labelled = {task_of(name) for name in NAMES}
+    tested = label_table(table[table["task"].isin(labelled)])
+    _, sections = emergence_page(table, tested)
+    (labels,) = [section for section in sections if "threshold, FLOPs" in section.columns]
+    assert labels.columns[-2:] == ["kind", "steps less direct"]
+    assert [row[0] for row in labels.rows] == NAMES
+    assert "What writing the steps buys" in [section.title for section in sections]
+
+
 def test_errors_of_the_detector_are_the_worst_of_the_bench() -> None:
-    kinds = {"flat": (0.0, None), "convex": (0.012, None), "2": (0.004, 0.97), "1": (0.06, 0.95), "0": (0.98, 0.93),
+    kinds = {"flat": (0.0, None), "convex": (0.002, None), "1.3": (0.012, 0.95), "2": (0.004, 0.97),
+             "1": (0.06, 0.95), "0": (0.98, 0.93),
              "0.5": (0.5, 0.96), "mirage 5": (0.003, None), "jump 5": (0.9, None)}  # fmt: skip
     cells = [{"kind": k, "labels": {"x": 1}, "emergent": e, "threshold_coverage": c} for k, (e, c) in kinds.items()]
     cells.append({"kind": "two", "labels": {}, "emergent": 0.0, "threshold_coverage": None})
