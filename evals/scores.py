@@ -10,6 +10,7 @@ from evals.abilities import ABILITIES
 from evals.tasks.metrics import chance
 
 Row = Mapping[str, Any]
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def _score(task: str, metric: str, value: float, rows: Sequence[Row]) -> Score:
     label = name if filter_name == "none" else metric
     chances = [_chance(name, row) for row in rows]
     guessed = None if None in chances else statistics.fmean(c for c in chances if c is not None)
-    return Score(task, ability, style, kind, label, value, _standard_error(values), len(rows), guessed)
+    is_mean = bool(values) and math.isclose(statistics.fmean(values), value, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    error = _standard_error(values) if is_mean else None
+    return Score(task, ability, style, kind, label, value, error, len(rows), guessed)
 
 
 def _chance(metric: str, row: Row) -> float | None:
