@@ -1,5 +1,6 @@
 """MLflow on SQLite against run directories: a projection is complete, free of doubles, and survives a kill."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import load_dict
 from mlflow.entities import Run
 
 from experiments import track
@@ -189,6 +191,33 @@ def test_follow_ends_when_cells_are_settled_or_training_is_over(writer, tracking
     assert (published.settled, list(asked)) == (False, [])
     writer.write(sweep)
     assert track.follow(writer.runs, [sweep], tracking_uri=tracking_uri).settled
+
+
+def test_samples_are_texts_word_for_word(writer, tracking_uri) -> None:
+    sweep = writer.sweep(1, steps=(100,))
+    (cell,) = sweep.cells
+    writer.write(sweep)
+    branch = f"t{100 * BATCH}"
+    directory = store.evaluation_dir(writer.runs, cell, branch)
+    targets, keys = ["12.", "007", "1e5"], ["2020-01-01", "5", "0b1"]
+    samples = [
+        {"task": "t", "key": key, "prompt": "1", "target": target, "responses": ["3", "4"], "metrics": {"acc": 1.0}}
+        for key, target in zip(keys, targets, strict=True)
+    ]
+    store.write_json(
+        directory / store.SCORES,
+        {"identity": "i", "fingerprint": store.fingerprint(cell, sweep.recipe, 100), "scores": []},
+    )
+    for row in samples:
+        row["date"] = "2020-01-01"  # a name that pandas takes for a time
+    (directory / store.SAMPLES).write_text("".join(json.dumps(row) + "\n" for row in samples))
+    track.sync(writer.runs, [sweep], tracking_uri=tracking_uri)
+    _, (run,) = runs_of(tracking_uri)
+    table = load_dict(f"{run.info.artifact_uri}/{branch}/samples-i.json")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["target"] for row in rows] == targets
+    assert [row["key"] for row in rows] == keys
+    assert {(row["prompt"], row["responses"], row["date"]) for row in rows} == {("1", "3 | 4", "2020-01-01")}
 
 
 def test_environment_names_the_server(writer, tracking_uri, monkeypatch: pytest.MonkeyPatch) -> None:
