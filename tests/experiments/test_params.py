@@ -1,10 +1,12 @@
 """params.yaml: presets are whole and make sense, and one line says what is wrong with a file that does not."""
 
+import functools
 from pathlib import Path
 
 import pytest
 import yaml
 
+from evals.abilities import Ability, items
 from experiments.params import Params, build, load
 from models.ladder import Shape
 from sweeps.grid import Block, cells
@@ -18,6 +20,28 @@ def test_presets_are_params_with_a_grid(root: Path, preset: str) -> None:
     assert "law" in params.suites
     for name, suite in params.suites.items():
         assert cells(name, suite, params.tokenizer.vocab_size)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_mixture_is_enough_for_the_suite_that_trains_on_it(root: Path, preset: str) -> None:
+    params = load(root / "experiments" / "presets" / f"{preset}.yaml")
+    suite, abilities = params.suites["emergence"], params.abilities
+    assert abilities is not None
+    assert suite.data == "abilities"
+    training = suite.training
+    assert abilities.max_characters <= training.sequence_length + 1
+    for cell in cells("emergence", suite, params.tokenizer.vocab_size):
+        assert cell.steps[-1] * training.batch_tokens <= abilities.documents * training.sequence_length
+        assert cell.steps[0] >= 2 * training.warmup_steps
+    assert training.precision == "float32" or params.executor.device == "cuda"
+    for ability in abilities.catalogue.values():
+        assert num_items(ability, abilities.items, abilities.seed) == abilities.items
+
+
+@functools.cache
+def num_items(ability: Ability, count: int, seed: int) -> int:
+    """Held-out items that the ability gives, contents being the same in every style."""
+    return len(items(ability, ability.styles[0], count, seed))
 
 
 def test_every_preset_has_a_test(root: Path) -> None:
