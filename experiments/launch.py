@@ -142,7 +142,7 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
 
 @contextlib.contextmanager
 def only_one(lock: Path) -> Iterator[None]:
-    """Raises ValueError where another process trains the same suite."""
+    """Raises ValueError where another process holds that lock."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         for _ in range(LOCK_ATTEMPTS):  # is_held takes the lock for a moment.
@@ -150,7 +150,7 @@ def only_one(lock: Path) -> Iterator[None]:
                 break
             time.sleep(LOCK_PAUSE_SECONDS)
         else:
-            raise ValueError(f"{lock.stem} is being trained by another process: wait for it or stop it")
+            raise ValueError(f"another process works on {lock.stem}: wait for it or stop it")
         yield
 
 

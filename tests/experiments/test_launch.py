@@ -45,7 +45,7 @@ def test_one_process_a_suite(tmp_path: Path) -> None:
     with only_one(lock):
         with only_one(tmp_path / "cache" / "other.lock"):
             pass
-        with pytest.raises(ValueError, match="law is being trained by another process"), only_one(lock):
+        with pytest.raises(ValueError, match="another process works on law: wait for it"), only_one(lock):
             pass
     with only_one(lock):
         pass

@@ -106,7 +106,7 @@ def test_a_killed_sweep_ends_with_the_bits_of_an_uninterrupted_one(trained, work
     wait_for((workplace.path / ".cache" / "law.lock").exists)
     second = workplace.scalelab("train")
     assert second.returncode == 2
-    assert second.stderr == "scalelab: law is being trained by another process: wait for it or stop it\n"
+    assert second.stderr == "scalelab: another process works on law: wait for it or stop it\n"
     wait_for((workplace.branch(SHORT) / "record.json").exists)
     wait_for(lambda: lines(trunk)[-1]["step"] > FIRST_FORK)
     workers = psutil.Process(running.pid).children(recursive=True)
