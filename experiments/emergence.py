@@ -68,6 +68,9 @@ def print_emergence(found: dict[str, Any]) -> None:
     for row in found["rows"]:
         for sentence in row["diagnostics"]:
             console.print(Text(f"{row['task']} {row['metric']}: {sentence}"))
+    if found["left_out"]:
+        counts = ", ".join(f"{metric} ({rows} rows)" for metric, rows in found["left_out"].items())
+        console.print(Text(f"left out, without a chance in [0, 1) to compare with: {counts}"))
     for entry in found["training_time"]:
         if entry["threshold"] is not None:
             place = _with_interval(entry["threshold"], entry["threshold_ci95"], ".2e", " ")

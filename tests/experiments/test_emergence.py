@@ -55,6 +55,16 @@ def test_a_table_becomes_labels(scalelab, tmp_path: Path) -> None:
     assert json.loads(alone.stdout)["rows"] == found["rows"]
 
 
+def test_the_table_of_our_own_sweep_is_read(scalelab, tmp_path: Path) -> None:
+    table = simulated("0.25").assign(task="scalelab_parity_steps", ability="parity", style="steps", kind="reasoning")
+    nats = table.assign(metric="logprob", value=-2.5, chance=None)
+    pd.concat([nats, table]).to_csv(tmp_path / "emergence_scores.csv", index=False)
+    done = scalelab("emergence_scores.csv", "--html", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert f"left out, without a chance in [0, 1) to compare with: logprob ({len(table)} rows)" in done.stdout
+    assert "parity steps" in (tmp_path / "page.html").read_text()
+
+
 def test_one_line_and_exit_code_2(scalelab, tmp_path: Path) -> None:
     table = simulated("0.5")
     for name, wrong, said in (
