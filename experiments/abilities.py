@@ -1,6 +1,7 @@
 """The abilities stage: the mixture's documents, their token store, and the held-out items that lm-eval asks."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def build_abilities(project: Project) -> dict[str, Any]:
     """
     params, identity = project.abilities, project.abilities_identity()
     corpus = load_tokens(DATA)
+    shutil.rmtree(ITEMS, ignore_errors=True)  # Those of other shares would stay.
     write_items(ITEMS, params.items, params.seed, params.catalogue)
     if params.text_share:
         texts = [json.loads(line)["text"] for line in (DATA / "validation.jsonl").open()]
@@ -55,7 +57,7 @@ def _held_out(params: AbilitiesParams) -> Iterator[dict[str, Any]]:
 def _pieces(
     corpus: TokenData, texts: list[np.ndarray], params: AbilitiesParams, count: int
 ) -> Iterator[dict[str, Any]]:
-    """Pieces of the corpus's text at random places, as long as the longest document, scored as a whole."""
+    """Pieces of text at random places, no longer than the longest document; the first character is no target."""
     tokenizer = AutoTokenizer.from_pretrained(corpus.tokenizer_path)
     rng = np.random.default_rng(params.seed)
     for _ in range(count):
@@ -63,7 +65,7 @@ def _pieces(
         start = rng.integers(max(1, len(text) - params.max_characters))
         piece = tokenizer.decode(text[start : start + params.max_characters], skip_special_tokens=True)
         piece = piece.replace(HALF_A_CHARACTER, "") or "\n"
-        yield {"text": piece, "loss_spans": [[0, len(piece)]]}
+        yield {"text": piece, "loss_spans": [[min(1, len(piece) - 1), len(piece)]]}
 
 
 def _append(path: Path, rows: Iterator[dict[str, Any]]) -> None:

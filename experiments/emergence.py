@@ -30,9 +30,9 @@ def own_emergence() -> "tuple[pd.DataFrame, dict[str, Any]]":
 
 
 def simulated_rates() -> dict[str, Any]:
-    """{design: {kind of curve: share called emergent}} of the committed simulation; empty where it was not run."""
+    """{design: {kind of curve: share called emergent}} of the committed simulation."""
     rates: dict[str, Any] = {}
-    for cell in store.read_json(DETECTOR)["cells"] if DETECTOR.exists() else ():
+    for cell in store.read_json(DETECTOR)["cells"]:
         if cell["labels"]:
             rates.setdefault(cell["design"], {})[cell["kind"]] = cell["emergent"]
     return rates

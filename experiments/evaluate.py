@@ -12,9 +12,9 @@ from typing import Any
 from evals.abilities.params import TEXT, AbilitiesParams
 from experiments.abilities import ITEMS
 from experiments.launch import worker_pool
+from experiments.points import settled_branches
 from experiments.project import CODE_ROOT, COMPILE_CACHE, Project
 from sweeps import store
-from sweeps.train_job import CellJob
 
 TASKS = CODE_ROOT / "evals" / "tasks"
 LINE_EVERY = 5
@@ -40,23 +40,22 @@ class Judgement:
             return False
 
 
-def judgements(project: Project, suite: str, tasks: Sequence[str]) -> list[Judgement]:
-    """One a branch that is done; raises ValueError where some are still to be trained."""
-    asked, found, missing = tuple(tasks or ability_tasks(project.abilities)), [], []
-    judge = judge_identity(asked)
-    for job, steps in _branches(project.jobs(suite)):
-        branch = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
-        state = job.state(steps)
-        if not store.is_settled(state):
-            missing.append(f"{job.cell.name}/{branch.name}")
-        elif state == "done":
-            checkpoint = branch / "checkpoint"
-            identity = hashlib.sha256(f"{judge} {_digest(sorted(checkpoint.iterdir()))}".encode()).hexdigest()[:16]
-            directory = store.evaluation_dir(job.runs, job.cell, branch.name)
-            fingerprint = store.fingerprint(job.cell, job.recipe, steps)
-            found.append(Judgement(checkpoint, directory, asked, identity, fingerprint, job.recipe.device))
-    if missing:
-        raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {suite}`")
+def judgements(project: Project, suite: str, tasks: Sequence[str] = ()) -> list[Judgement]:
+    """One a branch that is done; raises ValueError where some are still to be trained.
+
+    Without `tasks` those of the mixture are asked; the answers to others lie apart, by a digest of their names.
+    """
+    asked = tuple(tasks or ability_tasks(project.abilities))
+    judge, found = judge_identity(asked), []
+    for job, branch, record in settled_branches(project, suite):
+        if record["status"] != "done":
+            continue
+        checkpoint = branch / "checkpoint"
+        judged = f"{judge} {job.recipe.device} {_digest(sorted(checkpoint.iterdir()))}"
+        directory = store.evaluation_dir(job.runs, job.cell, branch.name)
+        if tasks:
+            directory /= f"asked-{_short(' '.join(asked))}"
+        found.append(Judgement(checkpoint, directory, asked, _short(judged), record["fingerprint"], job.recipe.device))
     return found
 
 
@@ -72,9 +71,11 @@ def ability_tasks(params: AbilitiesParams) -> list[str]:
 
 def judge_identity(tasks: Sequence[str]) -> str:
     """Digest of the tasks asked, the items, the code that asks and judges them, and lm-eval's version."""
-    code = sorted(path for path in (CODE_ROOT / "evals").rglob("*") if path.name.endswith((".py", "yaml")))
+    code = [CODE_ROOT / "evals" / name for name in ("harness.py", "judge.py", "scores.py")]
+    for room in ("abilities", "tasks"):
+        code += sorted(path for path in (CODE_ROOT / "evals" / room).rglob("*") if path.name.endswith((".py", "yaml")))
     parts = [*tasks, _digest(code), _digest(sorted(ITEMS.glob("*.jsonl"))), importlib.metadata.version("lm_eval")]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return _short("\n".join(parts))
 
 
 def evaluate_suite(pending: Sequence[Judgement], workers: int) -> Iterator[Judgement]:
@@ -104,8 +105,8 @@ def evaluate_in_worker(judgement: Judgement) -> None:
     )
 
 
-def _branches(jobs: Sequence[CellJob]) -> Iterator[tuple[CellJob, int]]:
-    return ((job, steps) for job in jobs for steps in job.cell.steps)
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _digest(paths: Sequence[Path]) -> str:

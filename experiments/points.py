@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.project import Project
 from sweeps import store
+from sweeps.train_job import CellJob
 
 COLUMNS = (
     "run_id", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params", "params_total",
@@ -15,9 +16,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def collect_points(project: Project, suite: str) -> list[dict[str, Any]]:
-    """One row a current branch of the suite's grid; raises ValueError where some are still to be trained."""
-    rows, missing = [], []
+def settled_branches(project: Project, suite: str) -> list[tuple[CellJob, Path, dict[str, Any]]]:
+    """(job, directory, record) of every branch of the suite's grid; raises ValueError where some are to be trained."""
+    found, missing = [], []
     for job in project.jobs(suite):
         for steps in job.cell.steps:
             directory = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
@@ -26,11 +27,23 @@ def collect_points(project: Project, suite: str) -> list[dict[str, Any]]:
                 continue
             record = store.read_record(directory)
             assert record is not None
-            run_id = f"{suite}/{record['cell']}/{record['branch']}"
-            rows.append({**record, **record["versions"], "run_id": run_id, "params": record["params_non_embedding"]})
+            found.append((job, directory, record))
     if missing:
         raise ValueError(f"{len(missing)} branches are not trained ({missing[0]}, ...): run `scalelab train {suite}`")
-    return rows
+    return found
+
+
+def collect_points(project: Project, suite: str) -> list[dict[str, Any]]:
+    """One row a branch; raises ValueError where some are still to be trained."""
+    return [
+        {
+            **record,
+            **record["versions"],
+            "run_id": f"{suite}/{record['cell']}/{record['branch']}",
+            "params": record["params_non_embedding"],
+        }
+        for _, _, record in settled_branches(project, suite)
+    ]
 
 
 def write_points(project: Project, suite: str, path: Path) -> None:
@@ -44,11 +57,15 @@ def write_points(project: Project, suite: str, path: Path) -> None:
 
 
 def is_of_present_grid(project: Project, suite: str, path: Path) -> bool:
-    """Whether the table holds the branches that the params ask for, under present settings, data and code, alone."""
+    """Whether the table holds the branches that the params ask for, under present settings, data and code, alone.
+
+    A diverged branch may be left out of it.
+    """
     try:
         jobs = project.jobs(suite)
         with path.open(newline="") as table:
             fitted = {row["fingerprint"] for row in csv.DictReader(table)}
     except (ValueError, FileNotFoundError, KeyError):  # No corpus of these params, no table, not our table.
         return False
-    return fitted == {store.fingerprint(job.cell, job.recipe, steps) for job in jobs for steps in job.cell.steps}
+    states = {store.fingerprint(job.cell, job.recipe, n): job.state(n) for job in jobs for n in job.cell.steps}
+    return fitted <= set(states) and all(states[missing] == "diverged" for missing in set(states) - fitted)

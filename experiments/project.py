@@ -57,7 +57,8 @@ class Project:
 
     def abilities_identity(self) -> dict[str, Any]:
         """What the abilities' token store is made of, as its manifest says; raises ValueError as `corpus` does."""
-        return json.loads(json.dumps({"abilities": asdict(self.abilities), "corpus": self.corpus()["digest"]}))
+        digests = [self.corpus()[name] for name in ("digest", "validation_digest")]
+        return json.loads(json.dumps({"abilities": asdict(self.abilities), "corpus": digests}))
 
     def corpus(self) -> dict[str, Any]:
         """The corpus manifest; raises ValueError where the corpus is missing or not of the present params and texts."""
@@ -110,10 +111,11 @@ class Project:
         documents, length = manifest["layout"] == "documents", training.sequence_length
         there, remedy = manifest["train"], "abilities.documents" if documents else "corpus.max_bytes"
         usable = length * (there["documents"] if documents else (there["tokens"] - 1) // length)
-        if documents and there["longest"] > length + 1:
+        longest = max(manifest[split]["longest"] for split in ("train", "validation")) if documents else 0
+        if longest > length + 1:
             raise ValueError(
-                f"suites.{name}.training.sequence_length is {length} and cuts documents of {there['longest']} tokens: "
-                f"use {there['longest'] - 1} or more"
+                f"suites.{name}.training.sequence_length is {length} and cuts documents of {longest} tokens: use "
+                f"{longest - 1} or more"
             )
         for cell in self.cells(name):
             asked = cell.steps[-1] * training.batch_tokens
@@ -135,13 +137,18 @@ class Project:
 
 
 def _read_manifest(directory: Path, stage: str) -> dict[str, Any] | None:
+    from sweeps.tokens import SCHEMA_VERSION
+
     path = directory / "manifest.json"
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
     except ValueError:
         raise ValueError(f"{path} cannot be read: delete {directory} and run `dvc repro {stage}`") from None
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"{directory} is of another version of scalelab: run `dvc repro -f {stage}`")
+    return manifest
 
 
 def git_revision() -> str:

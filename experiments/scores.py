@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from analysis.wording_emergence import counted, label_sentence
+from experiments.evaluate import judgements, read_scores
 from experiments.project import CODE_ROOT, RESULTS, Project
 from sweeps import store
 
@@ -24,23 +25,19 @@ def collect_scores(project: Project) -> "pd.DataFrame":
     """One row a checkpoint, task and metric; raises ValueError where some are still to be trained or evaluated."""
     import pandas as pd
 
-    rows, missing = [], []
-    for job in project.jobs(SUITE):
-        for steps in job.cell.steps:
-            record = store.read_record(store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens))
-            if record is None or record["fingerprint"] != store.fingerprint(job.cell, job.recipe, steps):
-                raise ValueError(f"{job.cell.name} is not trained: run `scalelab train {SUITE}`")
-            if record["status"] != "done":
-                continue
-            found = store.read_evaluation(
-                store.evaluation_dir(job.runs, job.cell, record["branch"]), record["fingerprint"]
-            )
-            if found is None:
-                missing.append(job.cell.name)
-                continue
-            rows += _rows(record, found["scores"])
+    judged = judgements(project, SUITE)
+    missing = [str(judgement.checkpoint.parent) for judgement in judged if not judgement.is_done]
     if missing:
-        raise ValueError(f"{len(missing)} checkpoints are not evaluated ({missing[0]}, ...): run `scalelab evaluate`")
+        raise ValueError(
+            f"{len(missing)} checkpoints are not evaluated ({missing[0]}, ...): run `scalelab evaluate {SUITE}`"
+        )
+    if not judged:
+        raise ValueError(f"no run of {SUITE} has a checkpoint: all diverged; lower its learning_rate")
+    rows = []
+    for judgement in judged:
+        record = store.read_record(judgement.checkpoint.parent)
+        assert record is not None
+        rows += _rows(record, read_scores(judgement)["scores"])
     return pd.DataFrame(rows)
 
 
@@ -95,7 +92,7 @@ def report_sections() -> "list[Section]":
     own = read_emergence()
     if own is None:
         return []
-    return emergence_sections(*own, store.read_json(DETECTOR) if DETECTOR.exists() else None)
+    return emergence_sections(*own, store.read_json(DETECTOR))
 
 
 def status_lines(found: dict[str, Any]) -> list[str]:

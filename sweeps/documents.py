@@ -11,7 +11,7 @@ import numpy as np
 
 from models.tokenizer import PAD_ID
 from sweeps.tokens import WindowBatches, read_manifest, stored_dtype
-from sweeps.validation import Windows
+from sweeps.windows import Windows
 
 # What cross_entropy leaves out of the mean.
 NO_TARGET = -100

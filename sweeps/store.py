@@ -25,11 +25,13 @@ TRAINING_PATH = (
     "models/decoder.py",
     "models/checkpoint.py",
     "sweeps/identity.py",
-    "sweeps/tokens.py",
+    "sweeps/data.py",
     "sweeps/documents.py",
+    "sweeps/tokens.py",
     "sweeps/onednn.py",
     "sweeps/schedule.py",
     "sweeps/validation.py",
+    "sweeps/windows.py",
     "sweeps/train.py",
 )
 

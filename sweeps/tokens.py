@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.validation import Windows, rolling_windows
+from sweeps.windows import Windows, rolling_windows
 
 SCHEMA_VERSION = 2
 

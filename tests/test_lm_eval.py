@@ -12,7 +12,8 @@ from models.ladder import Shape
 from sweeps.corpus import CorpusParams, ValidationParams
 from sweeps.corpus.build import build_corpus
 from sweeps.tokens import load_tokens
-from sweeps.validation import rolling_windows, validation_loss
+from sweeps.validation import validation_loss
+from sweeps.windows import rolling_windows
 
 LENGTH = 64
 

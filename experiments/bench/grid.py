@@ -119,7 +119,8 @@ def train_point(cell: Cell, steps: int, recipe: store.Recipe, data: Path, out: P
     from experiments.bench.sides import hugging_face_trainer
     from models import checkpoint
     from sweeps.tokens import load_tokens
-    from sweeps.validation import rolling_windows, validation_loss
+    from sweeps.validation import validation_loss
+    from sweeps.windows import rolling_windows
 
     torch.set_num_threads(1)
     tokens, training = load_tokens(data), recipe.training

@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_dict
 
 from experiments import track
+from experiments.evaluate import evaluate_in_worker, judgements, read_scores
+from experiments.points import is_of_present_grid
 from experiments.project import Project
 from experiments.scores import collect_scores
 from experiments.snapshot import Sweep
@@ -50,8 +52,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_documents_have_the_shares_and_only_answers_are_scored(evaluated) -> None:
     rows = lines(evaluated.path / "data/abilities/documents.jsonl")
-    heads = [row["text"].partition(":")[0].partition("#")[0] for row in rows if row["loss_spans"][0][0]]
-    text = [row for row in rows if row["loss_spans"] == [[0, len(row["text"])]]]
+    text = [row for row in rows if row["loss_spans"] == [[1, len(row["text"])]]]
+    heads = [row["text"].partition(":")[0].partition("#")[0] for row in rows if row not in text]
     assert len(rows) == 400
     assert len(text) == 100
     assert heads.count("par") == 100
@@ -74,14 +76,60 @@ def test_every_style_is_asked_in_one_call_and_its_samples_are_kept(evaluated) ->
         assert all(row["prompt"].startswith("par#") for row in asked)
 
 
-def test_what_is_judged_is_kept_until_the_checkpoint_or_the_items_change(evaluated, make_workplace) -> None:
-    assert "2 checkpoints, 0 to evaluate" in evaluated.scalelab("evaluate", "--dry-run").stdout
-    scores = evaluated.path / "runs/evaluations/emergence/w0008-s0/t9600/scores.json"
-    kept = scores.read_text()
-    scores.write_text(json.dumps(json.loads(kept) | {"identity": "of another checkpoint"}))
-    assert "2 checkpoints, 1 to evaluate" in evaluated.scalelab("evaluate", "--dry-run").stdout
-    assert evaluated.scalelab("evaluate").returncode == 0
-    assert scores.read_text() == kept
+@pytest.mark.usefixtures("one_thread")
+def test_what_is_judged_is_kept_until_the_checkpoint_changes_and_then_judged_alike(evaluated) -> None:
+    assert "2 checkpoints, 0 to evaluate on 10 tasks" in evaluated.scalelab("evaluate", "--dry-run").stdout
+    with contextlib.chdir(evaluated.path):
+        first, _ = judgements(Project.here(), "emergence")
+        weights = first.checkpoint / "model.safetensors"
+        kept = weights.read_bytes()
+        try:
+            weights.write_bytes(kept + b"another")
+            states = [judgement.is_done for judgement in judgements(Project.here(), "emergence")]
+        finally:
+            weights.write_bytes(kept)
+        before = read_scores(first)
+        evaluate_in_worker(first)
+        assert read_scores(first) == before
+    assert states == [False, True]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_other_tasks_lie_apart_from_the_mixtures(evaluated) -> None:
+    with contextlib.chdir(evaluated.path):
+        own, other = (judgements(Project.here(), "emergence", asked)[0] for asked in ((), ("scalelab_text_late",)))
+        assert own.is_done
+        assert not other.is_done
+        evaluate_in_worker(other)
+        assert other.is_done
+        assert {score["task"] for score in read_scores(other)["scores"]} == {"scalelab_text_late"}
+        assert own.is_done
+
+
+def test_a_diverged_run_is_left_out_and_does_not_make_the_table_stale(evaluated, tmp_path: Path) -> None:
+    record = evaluated.path / "runs/emergence/w0012-s0/t9600/record.json"
+    kept = record.read_text()
+    try:
+        record.write_text(json.dumps(json.loads(kept) | {"status": "diverged"}))
+        with contextlib.chdir(evaluated.path):
+            table = collect_scores(Project.here())
+            table.to_csv(tmp_path / "scores.csv", index=False)
+            assert set(table["run"]) == {"w0008-s0"}
+            assert is_of_present_grid(Project.here(), "emergence", tmp_path / "scores.csv")
+            record.write_text(kept)
+            assert not is_of_present_grid(Project.here(), "emergence", tmp_path / "scores.csv")
+    finally:
+        record.write_text(kept)
+
+
+def test_data_of_another_version_are_refused(evaluated) -> None:
+    manifest = evaluated.path / "data/abilities/tokens/manifest.json"
+    kept = manifest.read_text()
+    try:
+        manifest.write_text(json.dumps(json.loads(kept) | {"schema_version": 1}))
+        assert "is of another version of scalelab: run `dvc repro -f abilities`" in evaluated.refusal("evaluate")
+    finally:
+        manifest.write_text(kept)
 
 
 def test_the_table_has_a_row_a_checkpoint_task_and_metric_and_the_counterpart(evaluated) -> None:
