@@ -56,7 +56,7 @@ class Checkout:
 
     def run(self, *command: str) -> str:
         """A command of the README, which must succeed; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -90,7 +90,21 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
         (params, data) for params in (796, 2552, 5268) for data in ("epochs", "fresh")
     ]
     assert "When does a size stop improving?" in (checkout.path / "results/report.html").read_text()
-    assert "16 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+    assert "24 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+
+
+def test_pipeline_trains_asks_and_labels_the_mixture(checkout: Checkout) -> None:
+    found = json.loads((checkout.path / "results/emergence.json").read_text())
+    labels = {(row["task"], row["metric"]): row["label"] for row in found["rows"]}
+    assert labels[("scalelab_induction_direct", "exact_match")] in ("flat", "undetermined")  # hardly trained
+    assert all(row["num_runs"] == 8 and row["num_scales"] == 4 for row in found["rows"])
+    assert found["simulation"]
+    scores = list(csv.DictReader((checkout.path / "results/emergence_scores.csv").open()))
+    assert {row["metric"] for row in scores} >= {"exact_match", "edit_similarity", "brier", "pass@8", "icl_score"}
+    assert "emergence by exact match" in checkout.run("scalelab", "status")
+    report = (checkout.path / "results/report.html").read_text()
+    assert "parity" in report
+    assert "transform" in report
 
 
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:
@@ -146,7 +160,8 @@ def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path) -> Non
     (checkout.path / "CURVES.csv").write_text("x,y,split\n" + "".join(rows))
     for command in commands:
         words = command.replace("POINTS.csv", "results/points.csv").replace("LAW.json", "results/law.json")
-        words = words.replace("RUNS.csv", "results/saturation_points.csv").split()
+        words = words.replace("RUNS.csv", "results/saturation_points.csv")
+        words = words.replace("TABLE.csv", "results/emergence_scores.csv").split()
         if words[1] == "bench":
             words.append("--dry-run")
         checkout.run(*words)

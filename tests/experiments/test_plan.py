@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from experiments.plan import wall_seconds
+from experiments.plan import core_seconds, wall_seconds
 from sweeps.cost import Probe
 from sweeps.grid import Cell
 
@@ -24,3 +24,16 @@ def test_two_workers_are_dealt_cells_as_the_executor_deals_them(workplace) -> No
     # A cold cache costs the first cell of a width 10 more: 64 until 12, 32 until 13, 16 from 12 to 26 and 13 to 17.
     assert wall_seconds(jobs, probes(cold=True), 2, cold=True) == 26
     assert wall_seconds([], {}, 2, cold=True) == 0
+
+
+def test_a_worker_loads_the_compiled_step_of_a_width_once(workplace) -> None:
+    job = workplace.job()
+    jobs = [replace(job, cell=Cell("law", "decoder", 16, seed, job.cell.steps)) for seed in range(3)]
+    probe = Probe(16, build=2.0, first_step=5.0, step=0.0, branch_end=0.0, cold=False)
+    probes = {16: (replace(probe, first_step=30.0, cold=True), probe)}
+    assert wall_seconds(jobs, probes, 1, cold=False) == 5 + 3 * 2
+    assert wall_seconds(jobs, probes, 2, cold=False) == 5 + 2 * 2
+    assert core_seconds(jobs, probes, 1) == 5 + 3 * 2
+    assert core_seconds(jobs, probes, 2) == 2 * 5 + 3 * 2
+    # The first to compile takes 30 instead of 5.
+    assert wall_seconds(jobs, probes, 1, cold=True) == 30 + 3 * 2
