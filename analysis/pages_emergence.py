@@ -38,8 +38,8 @@ QUESTION = "Which abilities emerge, and where?"
 FIGURES = (
     (scores_by_metric, "Scores against compute, metric by metric",
      "Every run is a dot, diamonds are means over seeds, the dotted line is what guessing scores. The coloured curve "
-     "is the likeliest rise, the dashed line its threshold with the band of its 95% interval. Where exact match jumps "
-     "and the log-likelihood of the same answers does not, the metric made the jump."),
+     "is the likeliest rise, as a mean over seeds; the dashed line its threshold with the band of its 95% interval. "
+     "Where exact match jumps and the log-likelihood of the same answers does not, the metric made the jump."),
     (thresholds, "Thresholds and widths",
      "The compute at which half of the rise is done, and the decades of compute from a tenth to nine tenths of it; "
      "bars are 95% intervals, cut off where the axis ends. Left of the dotted line a rise is sharp."),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from analysis.emergence.bigbench import linearity_and_breakthroughness
 from analysis.emergence.bimodality import bimodality_test
@@ -19,6 +20,7 @@ from analysis.emergence.table import AXES, NAMES, left_out, scores_of
 from analysis.emergence.training import last_checkpoints, training_time
 
 SCHEMA_VERSION = 1
+FIGURE_SEEDS = 199  # that the mean of a figure's curve is taken over
 
 
 def label_table(table: pd.DataFrame, inputs: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, Any]:
@@ -161,5 +163,10 @@ def _curve(curve: Rise) -> dict[str, float]:
 
 
 def curve_values(row: Mapping[str, Any], compute: Array) -> Array:
-    """The likeliest curve of a row of emergence.json at these computes, for figures; needs a row that was tested."""
-    return Rise(**row["curve"]).at(np.log10(compute))
+    """The likeliest curve of a row of emergence.json at these computes, for figures: the mean over seeds that jitter.
+
+    Needs a row that was tested.
+    """
+    curve = Rise(**row["curve"])
+    seeds = ndtri((np.arange(FIGURE_SEEDS) + 0.5) / FIGURE_SEEDS)
+    return curve.at(np.log10(compute) + curve.jitter * seeds[:, None]).mean(axis=0)

@@ -58,6 +58,8 @@ def test_a_sharp_rise_is_emergent_and_found():
         assert row["amplitude"] == pytest.approx(0.8, abs=0.06)
         ends = curve_values(row, np.array([1e18, 1e22]))
         assert ends == pytest.approx([0.1, 0.9], abs=0.05)
+        # The curve is that of the mean over seeds: as many run ahead of the threshold as behind it.
+        assert curve_values(row, np.array([10 ** row["curve"]["midpoint"]])) == pytest.approx([0.5], abs=0.05)
         assert "not in the table" in " ".join(row["diagnostics"])
 
 
