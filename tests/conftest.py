@@ -38,7 +38,11 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips `gpu` tests where there is no accelerator; torch is imported only if such a test is there."""
+    """The slowest file first, so that the rest runs beside it; `gpu` tests skip where there is no accelerator.
+
+    torch is imported only if such a test is there.
+    """
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -71,8 +71,11 @@ def test_false_alarms_are_seldom(table, simulate, truth):
 
 
 def test_starts_disagree_where_noise_drowns_the_law(sweep):
-    finding = findings(noisy(sweep, 0.1))["starts-disagree"]
-    assert "of 8 starts" in finding["message"]
+    """In some sweeps: which of them have a second minimum the last bits of a processor's arithmetic can decide."""
+    found = [starts_disagree(estimate(noisy(sweep, noise, seed), FAST)) for noise in (0.1, 0.3) for seed in range(6)]
+    disagree = [finding for finding in found if finding is not None]
+    assert disagree
+    assert all("of 8 starts" in finding.message for finding in disagree)
 
 
 @pytest.mark.parametrize("estimator", ["huber", "l1", "least-squares"])

@@ -165,7 +165,8 @@ def test_scores_are_means_of_samples_and_say_what_they_are(evaluated: Evaluation
     assert chances["recall_direct", "exact_match"] == chances["recall_direct_choice", "acc"] == pytest.approx(1 / 8)
     assert chances["recall_direct_choice", "brier"] == pytest.approx(7 / 8)
     assert chances["recall_direct_choice", "choice_logprob"] == pytest.approx(-math.log(8))
-    assert chances["parity_steps", "exact_match"] == chances["parity_steps_generate", "exact_match"] == 0.5
+    assert chances["parity_direct", "exact_match"] == chances["parity_steps_generate", "exact_match"] == 0.5
+    assert chances["parity_steps", "exact_match"] == 0.0  # The steps count as well, and nobody guesses them.
     assert chances["parity_steps_sampled", "pass@2"] == pytest.approx(0.75)
     assert chances["recall_direct", "logprob"] is None
     kinds = {score.ability: score.kind for score in evaluated.scores}
