@@ -81,11 +81,12 @@ def forecast_sentences(forecast: Mapping[str, Any]) -> list[str]:
             f"{forecast['mean_absolute_error']:.3f} nats, against {forecast['persistence_error']:.3f} for no change, "
             f"and {forecast['score_error']:.3f} of the score; {forecast['coverage']:.0%} inside their 95% interval."
         )
-    later = forecast["num_emergent_above_cut"]
-    missed = later - forecast["num_emergent_flagged"]
+    later, predicted, beyond = (
+        forecast[f"num_emergent_{name}"] for name in ("above_cut", "predicted", "beyond_forecast")
+    )
     said.append(
-        f"Of {later} emergent tasks that rise above the cut the forecast missed {missed} (one is foreseen that is "
-        "beyond a forecast, or likelier to rise than not)."
+        f"Of {later} emergent tasks that rise above the cut {predicted} were predicted to rise, {beyond} were declared "
+        f"beyond a forecast and {later - predicted - beyond} missed."
         if later
         else "No emergent task rises above the cut, so that there was none to miss."
     )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analysis.wording_emergence import threshold_text, width_text
 from experiments.project import Project
 from experiments.scores import DETECTED, DETECTOR, SCORES, write_scores
 from sweeps import store
@@ -57,8 +58,8 @@ def print_emergence(found: dict[str, Any]) -> None:
             Text(row["task"]),  # brackets in a name are no markup
             Text(row["metric"]),
             row["label"],
-            _with_interval(row["threshold"], row["threshold_ci95"], ".2e"),
-            _with_interval(row["width_decades"], row["width_ci95"], ".2f"),
+            threshold_text(row),
+            width_text(row),
             _with_interval(row["pooled_width_decades"], row["pooled_width_ci95"], ".2f"),
             _number(row["amplitude"], ".2f"),
             f"{_number(row['p_flat'], '.3f')}, {_number(row['p_sharp'], '.3f')}",

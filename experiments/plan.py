@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from analysis.wording import si
 from experiments.launch import next_job, worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
 from experiments.sweep import check_device, relative_cost
@@ -161,11 +162,3 @@ def show(plan: Plan, console: Console) -> None:
         f"{totals['core_seconds']:.0f} core-seconds, {totals['wall_seconds']:.0f} s on {totals['workers']} workers "
         f"({totals['wall_seconds_cold_cache']:.0f} s with a cold compile cache); {totals['bytes'] / 1e6:.0f} MB on disk"
     )
-
-
-def si(value: float) -> str:
-    """A count with an SI suffix and three digits: 4.19M."""
-    for limit, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"

@@ -166,13 +166,14 @@ def _score(tokens: Array, nats: Array, chance: float) -> Array:
 def _summary(rows: list[dict[str, Any]], tasks: list[dict[str, Any]]) -> dict[str, Any]:
     """Errors over the pairs of run and task that can be forecast, and what was foreseen of emergence.
 
-    An emergent task that had not risen below the cut is flagged where a rise was likelier than not, or no forecast was
-    given.
+    An emergent task that had not risen below the cut is predicted where a rise was likelier than not, beyond a forecast
+    where none was given, else missed.
     """
     able = {(task["task"], task["metric"]) for task in tasks if task["can_be_forecast"]}
     judged = [row for row in rows if (row["task"], row["metric"]) in able]
     later = [task for task in tasks if task["label"] == "emergent" and not task["risen_below_cut"]]
-    foreseen = [task for task in later if task["probability_of_rise"] >= 0.5 or not task["can_be_forecast"]]
+    predicted = [task for task in later if task["can_be_forecast"] and task["probability_of_rise"] >= 0.5]
+    beyond = [task for task in later if not task["can_be_forecast"]]
 
     def mean(values: list[float]) -> float | None:
         return float(np.mean(values)) if values else None
@@ -185,5 +186,6 @@ def _summary(rows: list[dict[str, Any]], tasks: list[dict[str, Any]]) -> dict[st
         "coverage_of_all": mean([float(row["pi95"][0] <= row["observed"] <= row["pi95"][1]) for row in rows]),
         "score_error": mean([abs(row["score_predicted"] - row["score"]) for row in judged]),
         "num_emergent_above_cut": len(later),
-        "num_emergent_flagged": len(foreseen),
+        "num_emergent_predicted": len(predicted),
+        "num_emergent_beyond_forecast": len(beyond),
     }

@@ -8,7 +8,7 @@ flat: no rise, next to the best score or below. Undetermined: the runs do not sa
 from typing import Literal
 
 from analysis.emergence.estimate import NOTABLE_RISE
-from analysis.emergence.evidence import CHANCE_TOLERANCE, SCALES_ON_A_SIDE, Evidence
+from analysis.emergence.evidence import CHANCE_TOLERANCE, SCALES_ON_A_SIDE, Counterpart, Evidence
 
 Label = Literal["emergent", "smooth", "mirage", "saturated", "flat", "undetermined"]
 LARGE_DISPERSION = 2.0
@@ -40,8 +40,19 @@ def _decide(evidence: Evidence, has_counterpart: bool) -> tuple[Label, list[str]
     if evidence.counterpart.jumps:
         return "emergent", []
     if evidence.counterpart.gains_smoothly:
-        return "mirage", []
+        return "mirage", [_why_mirage(evidence.counterpart)]
     return "undetermined", ["the rise is sharp, but whether its continuous counterpart jumps the scores do not say"]
+
+
+def _why_mirage(counterpart: Counterpart) -> str:
+    """Whether a jump of the counterpart is refuted, or only not to be seen."""
+    if counterpart.shape.smooth:
+        return f"a jump of the continuous counterpart is refuted (p = {counterpart.shape.p_smooth:.3f})"
+    seen = "its likeliest rise takes a decade or more" if counterpart.sees_plateau else "it rises from the first scales"
+    return (
+        f"the continuous counterpart shows no jump from a plateau (p = {counterpart.shape.p_sharp:.3f}): {seen}; "
+        "in single runs it may jump, each at its own compute"
+    )
 
 
 def _no_rise(evidence: Evidence) -> tuple[Label, list[str]]:
@@ -92,6 +103,10 @@ def _cautions(evidence: Evidence) -> list[str]:
         cautions.append(
             f"scores scatter around the curve with {evidence.fitted.dispersion:.1f} times the variance of their items: "
             "runs of one compute differ, or the curve is no single rise"
+        )
+    if evidence.place is not None and evidence.place.midpoint.value > scores.places[0].max():
+        cautions.append(
+            "the rise is not half way at the largest scale: threshold and width are extrapolated, add larger scales"
         )
     lowest = float(scores.mean_S.min())
     if lowest < evidence.chance - CHANCE_TOLERANCE:

@@ -63,7 +63,8 @@ def test_a_fall_that_has_only_begun_is_beyond_a_forecast_and_so_flagged() -> Non
     assert not task["can_be_forecast"]
     assert not task["risen_below_cut"]
     assert (found["num_pairs"], found["mean_absolute_error"]) == (0, None)
-    assert (found["num_emergent_above_cut"], found["num_emergent_flagged"]) == (1, 1)
+    assert (found["num_emergent_above_cut"], found["num_emergent_beyond_forecast"]) == (1, 1)
+    assert found["num_emergent_predicted"] == 0
 
 
 def test_what_rose_below_the_cut_needs_no_foresight() -> None:

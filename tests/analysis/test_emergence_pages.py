@@ -198,15 +198,16 @@ def test_forecast_says_what_it_missed() -> None:
     tasks = [{"can_be_forecast": able} for able in (True, True, False)]
     content = {
         "cut_compute": 3e11, "tasks": tasks, "num_pairs": 18, "mean_absolute_error": 0.1, "persistence_error": 0.3,
-        "coverage": 17 / 18, "score_error": 0.05, "num_emergent_above_cut": 3, "num_emergent_flagged": 1,
+        "coverage": 17 / 18, "score_error": 0.05, "num_emergent_above_cut": 3,
+        "num_emergent_predicted": 0, "num_emergent_beyond_forecast": 1,
     }  # fmt: skip
     said = " ".join(forecast_sentences(content))
     assert "more than 300G FLOPs" in said
     assert "1 of 3 tasks are beyond a forecast" in said
     assert "18 pairs of a run and a task: mean absolute error 0.100 nats, against 0.300" in said
     assert "94% inside" in said
-    assert "Of 3 emergent tasks that rise above the cut the forecast missed 2" in said
-    none = {"num_pairs": 0, "num_emergent_above_cut": 0, "num_emergent_flagged": 0, "mean_absolute_error": None}
+    assert "0 were predicted to rise, 1 were declared beyond a forecast and 2 missed" in said
+    none = {"num_pairs": 0, "num_emergent_above_cut": 0, "mean_absolute_error": None}
     assert "none to miss" in " ".join(forecast_sentences(content | none))
 
 
