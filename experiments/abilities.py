@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from evals.abilities.generate import items
 from evals.abilities.params import AbilitiesParams
@@ -58,6 +57,8 @@ def _pieces(
     corpus: TokenData, texts: list[np.ndarray], params: AbilitiesParams, count: int
 ) -> Iterator[dict[str, Any]]:
     """Pieces of text at random places, no longer than the longest document; the first character is no target."""
+    from transformers import AutoTokenizer  # Seconds, which a verb that only reads does not have.
+
     tokenizer = AutoTokenizer.from_pretrained(corpus.tokenizer_path)
     rng = np.random.default_rng(params.seed)
     for _ in range(count):

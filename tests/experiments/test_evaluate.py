@@ -165,11 +165,10 @@ def test_mlflow_has_the_scores_and_the_samples_as_a_table_once(evaluated, tmp_pa
     assert name in run.data.tags["mlflow.loggedArtifacts"]
 
 
-def test_a_suite_that_is_not_trained_and_an_unknown_task_are_refused(evaluated, workplace) -> None:
+def test_a_mixture_that_is_not_written_is_refused(workplace) -> None:
     workplace.tree |= {"abilities": MIXTURE, "suites": {"emergence": SUITE}}
     workplace.write()
     assert "data/abilities/tokens holds no documents: run `dvc repro abilities`" in workplace.refusal("evaluate")
-    assert "tasks names nonsense, which is no task" in evaluated.refusal("evaluate", "--tasks", "nonsense")
 
 
 def test_windows_too_short_for_the_documents_are_refused_before_training(evaluated) -> None:
