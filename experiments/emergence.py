@@ -48,12 +48,12 @@ def emergence_of_table(path: Path) -> "tuple[pd.DataFrame, dict[str, Any]]":
     return table, label_table(table, {path.name: file_digest(path)})
 
 
-def print_emergence(found: dict[str, Any]) -> None:
-    """A row a task and metric, then what to know about each, then the runs that break through while they train."""
+def print_labels(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """A row a task and metric, then what to know about each."""
     table = Table(
         "task", "metric", "label", "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp"
     )
-    for row in found["rows"]:
+    for row in rows:
         table.add_row(
             Text(row["task"]),  # brackets in a name are no markup
             Text(row["metric"]),
@@ -64,11 +64,16 @@ def print_emergence(found: dict[str, Any]) -> None:
             _number(row["amplitude"], ".2f"),
             f"{_number(row['p_flat'], '.3f')}, {_number(row['p_sharp'], '.3f')}",
         )
-    console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    for row in found["rows"]:
+    for row in rows:
         for sentence in row["diagnostics"]:
             console.print(Text(f"{row['task']} {row['metric']}: {sentence}"))
+
+
+def print_emergence(found: dict[str, Any]) -> None:
+    """The labels, what was left out, and the runs that break through while they train."""
+    console = Console(soft_wrap=True, highlight=False)
+    print_labels(found["rows"], console)
     if found["left_out"]:
         counts = ", ".join(f"{metric} ({rows} rows)" for metric, rows in found["left_out"].items())
         console.print(Text(f"left out, without a chance in [0, 1) to compare with: {counts}"))

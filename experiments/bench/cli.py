@@ -1,7 +1,7 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,6 +73,19 @@ def bench_fit(
         raise SystemExit(1)  # slower than promised, or a worse minimum
 
 
+def _simulated(module: Any, bench: Any, json_out: Path | None, dry_run: bool) -> dict[str, Any] | None:
+    """Runs, shows and writes a benchmark by simulation; None where it is only described."""
+    from rich.console import Console
+
+    console = Console()
+    if dry_run:
+        console.print(module.describe(bench))
+        return None
+    result = module.run(bench, Console(stderr=True))
+    give(result, json_out, lambda: module.show(result, console))
+    return result
+
+
 @app.command("coverage")
 def bench_coverage(
     sweeps: Annotated[int, typer.Option(min=1, help="Simulated sweeps in every setting.")] = 1000,
@@ -80,33 +93,21 @@ def bench_coverage(
     dry_run: DryRun = False,
 ) -> None:
     """How often the engine's 95% intervals hold the truth, on simulated sweeps."""
-    from rich.console import Console
+    from experiments.bench import coverage
 
-    from experiments.bench.coverage import CoverageBench, describe, run, show
-
-    bench, console = CoverageBench(sweeps=sweeps), Console()
-    if dry_run:
-        console.print(describe(bench))
-        return
-    result = run(bench, Console(stderr=True))
-    give(result, json_out, lambda: show(result, console))
-    if result["status"] != "ok":
+    bench = coverage.CoverageBench(sweeps=sweeps)
+    result = _simulated(coverage, bench, json_out, dry_run)
+    if result and result["status"] != "ok":
         raise SystemExit(1)  # an interval holds the truth too seldom or too often
 
 
 @app.command("design")
 def bench_design(json_out: Json = None, dry_run: DryRun = False) -> None:
     """Whether the runs that `design` chooses narrow a forecast more than others at equal cost, on simulated sweeps."""
-    from rich.console import Console
+    from experiments.bench import design
 
-    from experiments.bench.design import DesignBench, describe, run, show
-
-    bench, console = DesignBench(), Console()
-    if dry_run:
-        console.print(describe(bench))
-        return
-    result = run(bench, Console(stderr=True))
-    give(result, json_out, lambda: show(result, console))
+    bench = design.DesignBench()
+    _simulated(design, bench, json_out, dry_run)
 
 
 @app.command("emergence")
@@ -116,15 +117,9 @@ def bench_emergence(
     dry_run: DryRun = False,
 ) -> None:
     """How often the emergence detector is right, on simulated curves and on the BIG-bench tasks of public models."""
-    from rich.console import Console
+    from experiments.bench import emergence
 
-    from experiments.bench.emergence import EmergenceBench, describe, run, show
-
-    bench, console = EmergenceBench(curves=curves, curves_at_boundary=max(curves, 10 * curves // 3)), Console()
-    if dry_run:
-        console.print(describe(bench))
-        return
-    result = run(bench, Console(stderr=True))
-    give(result, json_out, lambda: show(result, console))
-    if result["status"] != "ok":
+    bench = emergence.EmergenceBench(curves=curves, curves_at_boundary=max(curves, 10 * curves // 3))
+    result = _simulated(emergence, bench, json_out, dry_run)
+    if result and result["status"] != "ok":
         raise SystemExit(1)  # a share of wrong labels is larger than promised

@@ -233,6 +233,6 @@ def show(result: dict[str, Any], console: Console) -> None:
     for line in result["missed"]:
         console.print(f"missed: {line}")
     if result["public"] is not None:
-        from experiments.emergence import print_emergence
+        from experiments.emergence import print_labels
 
-        print_emergence({"rows": result["public"], "training_time": []})
+        print_labels(result["public"], console)

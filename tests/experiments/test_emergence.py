@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis.points import file_digest
-from experiments.bench.emergence import Cell, EmergenceBench, cells, missed, promises, row_of, simulate_batch
+from experiments.bench.emergence import Cell, EmergenceBench, cells, missed, promises, row_of, show, simulate_batch
 from experiments.bench.emergence_truth import DESIGNS, draw, table_of
 
 ROW_KEYS = {
@@ -85,6 +86,15 @@ def test_the_bench_is_the_same_at_the_same_seed() -> None:
     row = row_of(cells()[index], first)
     assert row["curves"] == sum(row["labels"].values()) == 3
     assert row["emergent"] == row["labels"].get("emergent", 0) / 3
+
+
+def test_the_committed_table_is_shown(root: Path) -> None:
+    table = json.loads((root / "experiments/archive/bench/emergence.json").read_text())
+    console = Console(record=True, width=200)
+    show(table, console)
+    said = console.export_text()
+    assert "word_unscrambling" in said
+    assert "8x3x200 (0.1)" in said
 
 
 def test_the_bench_keeps_its_promises_apart() -> None:
