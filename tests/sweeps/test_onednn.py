@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.onednn import MatmulsToOneDnn, compile_options, is_amd
+from sweeps.onednn import MatmulsToOneDnn, compile_options, is_amd_with_avx512
 
 
 @pytest.mark.parametrize(("inner", "num_rewritten"), [(32, 3), (16, 0)], ids=["wide", "narrow"])
@@ -36,12 +36,16 @@ def test_the_rewritten_products_and_their_gradients_equal_the_eager_ones(inner: 
         torch.testing.assert_close(ours, theirs)
 
 
-def test_only_an_amd_processor_takes_the_pass(tmp_path: Path):
+def test_only_an_amd_processor_with_avx512_takes_the_pass(tmp_path: Path):
     cpuinfo = tmp_path / "cpuinfo"
-    assert not is_amd(cpuinfo)
-    cpuinfo.write_text("vendor_id\t: GenuineIntel\n")
-    assert not is_amd(cpuinfo)
-    cpuinfo.write_text("vendor_id\t: AuthenticAMD\n")
-    assert is_amd(cpuinfo)
-    assert ("post_grad_custom_post_pass" in compile_options(torch.device("cpu"))) == is_amd(Path("/proc/cpuinfo"))
+    assert not is_amd_with_avx512(cpuinfo)
+    for vendor, flags, takes in [
+        ("GenuineIntel", "fma avx2 avx512f avx512bw", False),
+        ("AuthenticAMD", "fma avx2", False),
+        ("AuthenticAMD", "fma avx2 avx512f avx512bw", True),
+    ]:
+        cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\nbogomips\t: 4890.87\n")
+        assert is_amd_with_avx512(cpuinfo) == takes
+    here = is_amd_with_avx512(Path("/proc/cpuinfo"))
+    assert ("post_grad_custom_post_pass" in compile_options(torch.device("cpu"))) == here
     assert compile_options(torch.device("cuda")) == {}
