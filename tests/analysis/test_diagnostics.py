@@ -51,6 +51,7 @@ def test_warnings_come_first(simulate):
     assert [finding["severity"] for finding in found] == ["warning", "note"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("table", ["two seeds", "one seed", "independent runs"])
 def test_false_alarms_are_seldom(table, simulate, truth):
     """Over clean tables nothing is said to be wrong more often than once in twenty.

@@ -76,6 +76,7 @@ def test_noise_between_runs_is_measured_and_widens():
     assert np.ptp(wide["exponents"]["a_ci95"]) > 2 * np.ptp(narrow["exponents"]["a_ci95"])
 
 
+@pytest.mark.proof
 def test_intervals_cover():
     inside = []
     for seed in range(60):

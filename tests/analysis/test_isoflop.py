@@ -124,6 +124,7 @@ def test_a_shared_trunk_widens_the_interval():
     assert widths[1] == pytest.approx(widths[0], rel=0.15)  # on one budget the total variance is the same
 
 
+@pytest.mark.proof
 def test_intervals_cover():
     """Of 95% intervals over simulated tables, at least 90% hold the truth, at four times the largest compute too."""
     inside = []

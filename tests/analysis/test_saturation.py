@@ -146,6 +146,7 @@ def shared_noise(num_sweeps: int) -> list[dict]:
     return [fit_saturation(table, SETTINGS)["law"][0] for table in tables]
 
 
+@pytest.mark.proof
 def test_the_interval_of_the_law_holds_the_truth():
     """Draws of different sizes are apart: with one stream for all of them the coverage was 80%."""
     laws = shared_noise(40)
@@ -162,6 +163,7 @@ def test_draws_of_two_sizes_are_independent():
     assert abs(drawn) < 0.35
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("form", "num_cells"), [("fixed-n", 2), ("fixed-n", 1), ("stops", 2)])
 def test_intervals_cover_d_sat(form, num_cells):
     expected, inside = tokens_of(TRUTHS[form], 0.05, 1e12), 0

@@ -83,6 +83,7 @@ def test_noise_that_falls_with_compute_is_seen(slope, simulate, truth):
     assert np.mean(covered) > 0.9
 
 
+@pytest.mark.proof
 def test_independent_runs_pay_for_all_five_parameters(truth, quick):
     """Intervals for one further run, from tables of eight independent runs, hold about 95% of them."""
     rng, inside, asked = np.random.default_rng(0), 0, 0
@@ -176,6 +177,7 @@ def test_held_out_runs_do_not_touch_the_prediction(sweep, quick):
     assert changed["mean_abs_rel_error"] > 0.1
 
 
+@pytest.mark.proof
 def test_coverage_and_error_over_simulated_sweeps(simulate, quick):
     rolled = []
     for seed in range(6):

@@ -83,6 +83,7 @@ def tiny_bench(workplace, verb: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.proof
 def test_both_sides_compute_the_same_losses_in_turns_and_about_the_same_grid(workplace) -> None:
     code, result = tiny_bench(workplace, "train")
     (row,), (used,), grid = result["widths"], result["utilisation"], result["grid"]
