@@ -35,8 +35,9 @@ repro: $(INSTALLED) ## the law first, on the screen, then everything else: resul
 test: $(INSTALLED) ## the test-suite
 	pytest
 
-proof: $(INSTALLED) ## minutes: the tests by simulation, then the benchmarks whose tables are committed
+proof: $(INSTALLED) ## an hour: the slow simulations, then the benchmarks whose tables are committed
 	pytest -m proof
+	dvc repro corpus
 	scalelab bench train --json experiments/archive/bench/train.json
 	scalelab bench rates --json experiments/archive/bench/rates.json
 	$(if $(SCALELAB_REFERENCE_DATA),scalelab bench fit $(SCALELAB_REFERENCE_DATA)/chinchilla_epoch.csv --drop-highest 5 --json experiments/archive/bench/fit.json,@echo 'bench fit: set SCALELAB_REFERENCE_DATA to the folder with chinchilla_epoch.csv')

@@ -1,8 +1,9 @@
 """fp32 matrix products of a compiled step on an AMD core with AVX-512: through oneDNN instead of torch's usual MKL.
 
-There MKL takes its AVX2 path and oneDNN the AVX-512 one, at twice the speed. Where both have AVX2 alone (Zen 3 and
-before) MKL is the faster, by a fifth to a half of a step at widths 48 and 32; on Intel cores too, by a tenth. Both
-compute in fp32; their sums differ in the last digits.
+There MKL takes its AVX2 path and oneDNN the AVX-512 one: on large matrices at 2.2 times the speed on one EPYC, at 1.1
+times on a Zen 4 (experiments/archive/bench/train-amd-epyc.json, train-amd-epyc-zen4.json). On a Zen 3, where both have
+AVX2 alone, MKL is the faster for products of our sizes; on Intel cores too. Both compute in fp32; their sums differ in
+the last digits.
 """
 
 from pathlib import Path

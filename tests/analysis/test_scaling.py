@@ -217,6 +217,7 @@ def test_law_file_is_plain_and_complete(sweep, sweep_law):
     assert rows[0]["measured"] == pytest.approx(first["loss"].mean())
     errors = [abs(row["rel_error"]) for row in rows]
     assert again["heldout"]["mean_abs_rel_error"] == pytest.approx(np.mean(errors))
+    assert np.mean(errors) < 0.03
     assert again["heldout"]["max_abs_rel_error"] == max(errors)
     assert set(again["alternatives"]) == {"params_total", "params_with_head"}
 

@@ -17,7 +17,7 @@ from experiments.bench import cli
 from experiments.bench.coordinates import activations, slopes
 from experiments.bench.grid import LOSS_TOLERANCE as GRID_LOSS_TOLERANCE
 from experiments.bench.grid import compare_losses, shrink
-from experiments.bench.pairs import Launch, Side, paired_ratio, take_turns
+from experiments.bench.pairs import CALIBRATION_STEPS, Launch, Side, paired_ratio, take_turns
 from experiments.bench.rates import RatesBench, best_rate, run, show, spread, status_of, width_row
 from experiments.bench.rates_figure import write_figure
 from experiments.bench.sides import Rows, hugging_face_trainer, matmul_gflops, train_ours
@@ -120,6 +120,16 @@ def test_losses_of_the_grid_may_differ_by_rounding_alone() -> None:
     }
     assert compare_losses([2.0, 1.06], [2.0, 1.0])["status"] == "incorrect"
     assert compare_losses([2.0, None], [2.0, 1.0]) == {"status": "diverged", "max_loss_difference": None}
+
+
+def test_a_side_takes_its_turns_round_by_round(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data)
+    launch = take_turns([Side("ours", train_ours, (CELL, RECIPE, data))], 2, 0.01)
+    assert launch.steps >= CALIBRATION_STEPS
+    assert len(launch.seconds["ours"]) == 2
+    assert min(launch.seconds["ours"]) > 0
+    assert len(launch.reports["ours"]["losses"]) > 1
+    assert all(4 < loss < 7 for loss in launch.reports["ours"]["losses"])  # near log 260 for random bytes
 
 
 def test_a_side_that_fails_ends_the_measurement(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
