@@ -123,3 +123,32 @@ def bench_emergence(
     result = _simulated(emergence, bench, json_out, dry_run)
     if result and result["status"] != "ok":
         raise SystemExit(1)  # a share of wrong labels is larger than promised
+
+
+@app.command("inference")
+def bench_inference(
+    model: Annotated[Path, typer.Option(help="A Hugging Face directory, ours or another's.")],
+    drafter: Annotated[Path | None, typer.Option(help="A smaller one with the same tokenizer, for drafts.")] = None,
+    technique: Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Prompts are parts of it; our held-out text without.")] = None,
+    prompt: Annotated[int, typer.Option(min=2, help="Tokens of a prompt.")] = 64,
+    output: Annotated[int, typer.Option(min=1, help="Tokens to decode after it.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Prompts.")] = 4,
+    pairs: Annotated[int, typer.Option(min=5, help="Times that both sides take a turn.")] = 9,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
+    """How much faster a model decodes with each acceleration, where what it decodes is right."""
+    from rich.console import Console
+
+    from experiments.bench.inference import InferenceBench, describe, run, show
+
+    bench = InferenceBench(model, drafter, tuple(technique or ()), text, prompt, output, batch, pairs)
+    console = Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    give(result, json_out, lambda: show(result, console))
+    if any(row["status"] == "incorrect" for row in result["rows"]):
+        raise SystemExit(1)  # a technique does not give what it must

@@ -1,0 +1,51 @@
+"""What a process needs to measure one technique on one checkpoint. Standard library only: bad input costs no import."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+TECHNIQUES = (
+    "kv-cache", "static-cache", "sdpa", "flash", "bfloat16", "speculative", "prompt-lookup", "early-exit",
+    "prefix-cache", "batching",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One technique at one cell of the grid; the prompts are parts of `text`.
+
+    Raises ValueError for a technique that is not known, a folder without a checkpoint and more tokens than its window.
+    """
+
+    technique: str
+    model: Path
+    drafter: Path | None
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    batch: int
+    num_pairs: int
+    device: str
+
+    def __post_init__(self) -> None:
+        if self.technique not in TECHNIQUES:
+            raise ValueError(f"technique {self.technique!r}: give one of {', '.join(TECHNIQUES)}")
+        for name in ("prompt_tokens", "new_tokens", "batch", "num_pairs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: give at least 1")
+        for path in filter(None, (self.model, self.drafter)):
+            window = read_window(path)
+            if window is not None and self.prompt_tokens + self.new_tokens > window:
+                raise ValueError(
+                    f"prompt_tokens {self.prompt_tokens} and new_tokens {self.new_tokens}: the window of {path} has "
+                    f"{window} tokens, ask for fewer"
+                )
+
+
+def read_window(checkpoint: Path) -> int | None:
+    """Tokens a Hugging Face directory's model was made for; None where it does not say."""
+    try:
+        config = json.loads((checkpoint / "config.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{checkpoint} is no checkpoint: give a folder with a config.json") from None
+    return config.get("max_position_embeddings")

@@ -1,0 +1,256 @@
+"""Every acceleration as a contest: the same work done without and with it, and the check that must hold.
+
+A technique that this model or machine cannot run says why and is reported so; nothing is left out.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedModel
+
+from evals.inference.checks import Check, divergence, first_divergence, token_exact
+from models.decoding.prefix import PrefixDecoder, PrefixTree
+from models.decoding.speculative import (
+    Drafter,
+    ModelDrafter,
+    PromptLookup,
+    Speculated,
+    SpeculativeDecoder,
+    early_exit,
+)
+from models.decoding.static import StaticDecoder
+
+# Limits are stated before anything is measured. A logit of bfloat16 has 8 bits: two that lie closer than this may swap.
+BFLOAT16_MARGIN = 0.25
+BFLOAT16_KL = 1e-2
+PREFIX_BYTES = 1 << 28
+NUM_DRAFT = 4
+
+
+class Unsupported(Exception):
+    """Why this model or machine cannot run a technique; a row says so."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell of the grid: what every contest of it works on.
+
+    prompts_BT: prompts of one length, to be continued by `num_tokens` tokens. drafter: a smaller model with the same
+    vocabulary, None where there is none.
+    """
+
+    model: PreTrainedModel
+    prompts_BT: torch.Tensor
+    num_tokens: int
+    drafter: PreTrainedModel | None = None
+
+    @property
+    def window(self) -> int:
+        """Room for the longest sequence and for a draft that overshoots it."""
+        return self.prompts_BT.shape[1] + self.num_tokens + NUM_DRAFT
+
+
+Tokens = list[list[int]]
+Work = Callable[[], Tokens]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Both sides do the same work; `check` judges what they returned; `figures` is what the technique tells besides."""
+
+    against: str
+    baseline: Work
+    technique: Work
+    check: Callable[[Tokens, Tokens], list[Check]]
+    figures: Callable[[], dict[str, float | list[float]]] = field(default=dict)
+
+
+def exact(reference: Tokens, found: Tokens) -> list[Check]:
+    """Token by token the same."""
+    return [token_exact(reference, found)]
+
+
+def generated(setting: Setting, model: PreTrainedModel | None = None, **options: bool) -> Work:
+    """Greedy decoding by transformers' own generate, all rows at once."""
+    model, prompts_BT = model or setting.model, setting.prompts_BT
+
+    def work() -> Tokens:
+        out = cast(Any, model).generate(
+            prompts_BT,
+            attention_mask=torch.ones_like(prompts_BT),
+            max_new_tokens=setting.num_tokens,
+            min_new_tokens=setting.num_tokens,
+            do_sample=False,
+            **options,
+        )
+        return out[:, prompts_BT.shape[1] :].tolist()
+
+    return work
+
+
+def row_by_row(setting: Setting, decode: Callable[[torch.Tensor, int], torch.Tensor]) -> Work:
+    """The rows one after another."""
+    return lambda: [decode(row_T[None], setting.num_tokens)[0].tolist() for row_T in setting.prompts_BT]
+
+
+def kv_cache(setting: Setting) -> Contest:
+    """Keys and values kept against computed again at each token."""
+    return Contest("no cache", generated(setting, use_cache=False), generated(setting), exact)
+
+
+def static_cache(setting: Setting) -> Contest:
+    """A cache of one size and a compiled step against generate with its growing cache."""
+    decoder = StaticDecoder(setting.model, setting.window)
+    return Contest(
+        "dynamic cache",
+        generated(setting),
+        lambda: decoder.greedy(setting.prompts_BT, setting.num_tokens).tolist(),
+        exact,
+    )
+
+
+def sdpa(setting: Setting) -> Contest:
+    """torch's fused attention against attention written out."""
+    plain = copy.deepcopy(setting.model)
+    plain.set_attn_implementation("eager")
+    return Contest("eager attention", generated(setting, plain), generated(setting), exact)
+
+
+def flash(setting: Setting) -> Contest:
+    """FlashAttention's kernels, which need an accelerator."""
+    raise Unsupported(
+        f"flash-attention has no kernels for {setting.model.device.type}; torch's own is measured as sdpa"
+    )
+
+
+@torch.inference_mode()
+def _margins(setting: Setting, tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the reference's tokens (B, T, V), teacher forced, and by how much each beats the next (B, T)."""
+    continued = torch.tensor(tokens, device=setting.prompts_BT.device)
+    inputs = torch.cat([setting.prompts_BT, continued], dim=1)[:, :-1]
+    logits_BTV = setting.model(input_ids=inputs, use_cache=False).logits[:, setting.prompts_BT.shape[1] - 1 :]
+    best = logits_BTV.topk(2, dim=-1).values
+    return logits_BTV, best[..., 0] - best[..., 1]
+
+
+def bfloat16(setting: Setting) -> Contest:
+    """Weights and arithmetic in bfloat16 against float32."""
+    half = copy.deepcopy(setting.model)
+    torch.nn.Module.to(half, torch.bfloat16)
+
+    def check(reference: Tokens, found: Tokens) -> list[Check]:
+        logits_BTV, margin_BT = _margins(setting, reference)
+        with torch.inference_mode():
+            continued = torch.tensor(reference, device=setting.prompts_BT.device)
+            inputs = torch.cat([setting.prompts_BT, continued], dim=1)[:, :-1]
+            low_BTV = half(input_ids=inputs, use_cache=False).logits[:, setting.prompts_BT.shape[1] - 1 :]
+        return [
+            first_divergence(reference, found, margin_BT.tolist(), BFLOAT16_MARGIN),
+            divergence(logits_BTV.flatten(0, 1), low_BTV.float().flatten(0, 1), BFLOAT16_KL),
+        ]
+
+    return Contest("float32", generated(setting), generated(setting, half), check)
+
+
+def _speculative(setting: Setting, drafter: Drafter) -> Contest:
+    """Against the target's compiled steps, its fastest decoding without a drafter."""
+    target = StaticDecoder(setting.model, setting.window)
+    decoder = SpeculativeDecoder(target, drafter, NUM_DRAFT)
+    told: list[Speculated] = []
+
+    def technique() -> Tokens:
+        told[:] = [decoder.greedy(row_T[None], setting.num_tokens) for row_T in setting.prompts_BT]
+        return [one.tokens for one in told]
+
+    def figures() -> dict[str, float | list[float]]:
+        proposed, accepted = (
+            [sum(getattr(one, name)[place] for one in told) for place in range(NUM_DRAFT)]
+            for name in ("proposed_G", "accepted_G")
+        )
+        num = sum(one.num_verifications for one in told)
+        return {
+            "acceptance_length": (sum(accepted) + num) / num,
+            "acceptance_by_position": [a / p if p else 0.0 for a, p in zip(accepted, proposed, strict=True)],
+        }
+
+    return Contest("static cache", row_by_row(setting, target.greedy), technique, exact, figures)
+
+
+def speculative(setting: Setting) -> Contest:
+    """Speculative decoding with a smaller member of the family."""
+    if setting.drafter is None:
+        raise Unsupported("no drafter was given: name one with --drafter")
+    return _speculative(setting, ModelDrafter(StaticDecoder(setting.drafter, setting.window)))
+
+
+def prompt_lookup(setting: Setting) -> Contest:
+    """Speculative decoding whose drafts are what followed the last tokens before."""
+    return _speculative(setting, PromptLookup())
+
+
+def early_exit_draft(setting: Setting) -> Contest:
+    """Speculative decoding whose drafter is the target's own first layers, a quarter of them."""
+    num_layers = max(1, setting.model.config.num_hidden_layers // 4)
+    try:
+        shallow = early_exit(setting.model, num_layers)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    return _speculative(setting, ModelDrafter(StaticDecoder(shallow, setting.window)))
+
+
+def prefix_cache(setting: Setting) -> Contest:
+    """Prompts that share a beginning, with a prefix tree against each computed whole.
+
+    The rows are made to share all but their last eighth.
+    """
+    length = setting.prompts_BT.shape[1]
+    own = max(1, length // 8)
+    prompts_BT = setting.prompts_BT.clone()
+    prompts_BT[:, : length - own] = prompts_BT[0, : length - own]
+    shared = Setting(setting.model, prompts_BT, setting.num_tokens)
+    told: list[PrefixDecoder] = []
+
+    def technique() -> Tokens:
+        try:
+            decoder = PrefixDecoder(setting.model, PrefixTree(PREFIX_BYTES))
+        except ValueError as error:
+            raise Unsupported(str(error)) from None
+        told[:] = [decoder]
+        return row_by_row(shared, decoder.greedy)()
+
+    def baseline() -> Tokens:
+        return row_by_row(shared, lambda row, num: PrefixDecoder(setting.model, PrefixTree(1)).greedy(row, num))()
+
+    return Contest(
+        "no prefix cache",
+        baseline,
+        technique,
+        exact,
+        lambda: {"hit_rate": told[0].tokens_found / told[0].tokens_seen, "bytes": float(told[0].tree.bytes)},
+    )
+
+
+def batching(setting: Setting) -> Contest:
+    """All rows in one batch against one after another."""
+    if len(setting.prompts_BT) < 2:
+        raise Unsupported("a batch of one row: give --batch 2 or more")
+    alone = [Setting(setting.model, row_T[None], setting.num_tokens) for row_T in setting.prompts_BT]
+    works = [generated(one) for one in alone]
+    return Contest("one by one", lambda: [work()[0] for work in works], generated(setting), exact)
+
+
+CONTESTS: dict[str, Callable[[Setting], Contest]] = {
+    "kv-cache": kv_cache,
+    "static-cache": static_cache,
+    "sdpa": sdpa,
+    "flash": flash,
+    "bfloat16": bfloat16,
+    "speculative": speculative,
+    "prompt-lookup": prompt_lookup,
+    "early-exit": early_exit_draft,
+    "prefix-cache": prefix_cache,
+    "batching": batching,
+}
