@@ -6,7 +6,7 @@ from pathlib import Path
 
 TECHNIQUES = (
     "kv-cache", "static-cache", "sdpa", "flash", "bfloat16", "speculative", "prompt-lookup", "early-exit",
-    "prefix-cache", "batching",
+    "prefix-cache", "batching", "continuous-batching",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 RESAMPLES = 2_000
+CONTROLS = 20
 CONFIDENCE = 0.95
 
 
@@ -63,3 +64,17 @@ def take_turns(
         for work, seconds in sides[:: -1 if index % 2 else 1]:
             seconds.append(timed(work, device))
     return pairs
+
+
+def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, float | int | list[float]]:
+    """The same work on both sides, `CONTROLS` times: how often its interval leaves out 1, and how far its ratio strays.
+
+    detectable: the largest factor, up or down, that an interval of the control reached; what is less may be nothing.
+    """
+    told = [take_turns(work, work, num_pairs, device).ratio() for _ in range(CONTROLS)]
+    return {
+        "repetitions": CONTROLS,
+        "false_alarms": sum(not low <= 1 <= high for _, (low, high) in told),
+        "ratios": [ratio for ratio, _ in told],
+        "detectable": max(max(high, 1 / low) for _, (low, high) in told),
+    }

@@ -50,26 +50,30 @@ def run(bench: InferenceBench, progress: Console) -> dict[str, Any]:
         for technique in bench.techniques or TECHNIQUES
     ]  # fmt: skip
     with worker_pool(1, COMPILE_CACHE) as pool:
-        ceilings = pool.submit(_ceilings, jobs[0]).result()
+        ceilings, control = pool.submit(_ceilings_and_control, jobs[0]).result()
     rows = []
     for job in jobs:
         progress.print(f"{job.technique} ...")
         with worker_pool(1, COMPILE_CACHE) as pool:  # an isolated process: nothing warm, nothing left behind
             rows.append(pool.submit(_measure, job, ceilings).result())
     machine = {"processor": platform.processor() or platform.machine(), **asdict(ceilings)}
-    return {"schema_version": 1, "revision": git_revision(), "machine": machine, "rows": rows}
+    return {"schema_version": 1, "revision": git_revision(), "machine": machine, "control": control, "rows": rows}
 
 
-def _ceilings(job: Any) -> Any:
-    """The machine's ceilings, once the job is known to be possible: all of a bench have its models and prompts."""
+def _ceilings_and_control(job: Any) -> Any:
+    """What holds for all rows: of a bench they have the models and prompts in common."""
     import torch
 
     from evals.inference.ceilings import measure_ceilings
     from evals.inference.measure import prepare
+    from evals.inference.protocol import control
+    from evals.inference.techniques import generated
 
     torch.set_num_threads(1)
-    prepare(job)
-    return measure_ceilings(torch.device(job.device))
+    setting = prepare(job)
+    device, work = setting.model.device, generated(setting)
+    work()
+    return measure_ceilings(device), control(work, job.num_pairs, device)
 
 
 def _measure(job: Any, ceilings: Any) -> dict[str, Any]:
@@ -106,3 +110,8 @@ def show(result: dict[str, Any], console: Console) -> None:
         )
         table.add_row(row["technique"], row.get("against", "-"), speed, checks or "-", told or row["reason"])
     console.print(table)
+    control = result["control"]
+    console.print(
+        f"the same work on both sides: {control['false_alarms']} of {control['repetitions']} intervals leave out 1; "
+        f"a factor below {control['detectable']:.2f} may be nothing"
+    )

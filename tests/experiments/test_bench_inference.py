@@ -22,6 +22,7 @@ def test_a_trained_model_has_rows_with_their_checks(workplace, checkpoint: str) 
     assert [(row["technique"], row["status"]) for row in result["rows"]] == [("kv-cache", "ok")]
     assert result["machine"]["bytes_per_second"] > 1e8
     assert result["machine"]["flops_per_second"]["float32"] > 1e9
+    assert result["control"]["repetitions"] == 20
     (check,) = result["rows"][0]["checks"]
     assert (check["kind"], check["value"], check["passed"]) == ("token-exact", 1.0, True)
 
