@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from evals.inference.checks import Check, divergence, first_divergence, token_exact
+from evals.inference.foreseen import foreseen_ratio
 from evals.inference.load import POLICIES, Policy, Request, poisson_arrivals, serve, summary
 from models.decoding.prefix import PrefixDecoder, PrefixTree
 from models.decoding.speculative import (
@@ -173,7 +174,10 @@ def _speculative(setting: Setting, drafter: Drafter) -> Contest:
             for name in ("proposed_G", "accepted_G")
         )
         num = sum(one.num_verifications for one in told)
-        return {
+        foreseen: dict[str, float] = {}
+        if isinstance(drafter, ModelDrafter):
+            foreseen["foreseen_ratio"] = foreseen_ratio(target, drafter, setting.prompts_BT[:1], told, NUM_DRAFT)
+        return foreseen | {
             "acceptance_length": (sum(accepted) + num) / num,
             "acceptance_by_position": [a / p if p else 0.0 for a, p in zip(accepted, proposed, strict=True)],
         }

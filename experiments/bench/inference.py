@@ -13,6 +13,8 @@ from evals.inference.job import TECHNIQUES, Job
 from experiments.launch import worker_pool
 from experiments.project import COMPILE_CACHE, DATA, git_revision
 
+TOLD = ("acceptance_length", "foreseen_ratio", "hit_rate")  # figures of a row that the screen has room for
+
 
 @dataclass(frozen=True)
 class InferenceBench:
@@ -105,9 +107,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         if row["status"] == "ok":
             speed = f"{row['ratio']:.2f} ({row['ci95'][0]:.2f} to {row['ci95'][1]:.2f})"
         checks = ", ".join(f"{check['kind']} {check['value']:.3g}" for check in row.get("checks", []))
-        told = ", ".join(
-            f"{name.replace('_', ' ')} {row[name]:.3g}" for name in ("acceptance_length", "hit_rate") if name in row
-        )
+        told = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in TOLD if name in row)
         table.add_row(row["technique"], row.get("against", "-"), speed, checks or "-", told or row["reason"])
     console.print(table)
     control = result["control"]
