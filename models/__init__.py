@@ -1,0 +1,3 @@
+from models.quiet import silence_torchao
+
+silence_torchao()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TECHNIQUES = (
-    "kv-cache", "static-cache", "sdpa", "flash", "bfloat16", "speculative", "prompt-lookup", "early-exit",
-    "prefix-cache", "batching", "continuous-batching",
+    "kv-cache", "static-cache", "sdpa", "flash", "bfloat16", "int8-weight-only", "int8-dynamic",
+    "int4-weight-only", "speculative", "prompt-lookup", "early-exit", "prefix-cache", "batching", "continuous-batching",
 )  # fmt: skip
 
 
