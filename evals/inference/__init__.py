@@ -1,0 +1,1 @@
+import models  # noqa: F401  # silences torchao, before anything here imports transformers
