@@ -3,16 +3,36 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-TECHNIQUES = (
-    "kv-cache", "static-cache", "sdpa", "flash", "bfloat16", "int8-weight-only", "int8-dynamic",
-    "int4-weight-only", "speculative", "prompt-lookup", "early-exit", "prefix-cache", "batching", "continuous-batching",
-)  # fmt: skip
+Kind = Literal["cache", "attention", "precision", "speculation", "serving", "parallel"]
+Precision = Literal["float32", "bfloat16"]
+
+KINDS: dict[str, Kind] = {
+    "kv-cache": "cache",
+    "static-cache": "cache",
+    "sdpa": "attention",
+    "flash": "attention",
+    "bfloat16": "precision",
+    "int8-weight-only": "precision",
+    "int8-dynamic": "precision",
+    "int4-weight-only": "precision",
+    "speculative": "speculation",
+    "prompt-lookup": "speculation",
+    "early-exit": "speculation",
+    "prefix-cache": "cache",
+    "batching": "serving",
+    "continuous-batching": "serving",
+}
+TECHNIQUES = tuple(KINDS)
 
 
 @dataclass(frozen=True)
 class Job:
     """One technique at one cell of the grid; the prompts are parts of `text`.
+
+    dtype: of the model on both sides. training_text: what quantisation-aware training may train on. tasks and items:
+    what a technique that changes the answers is asked besides, by lm-eval.
 
     Raises ValueError for a technique that is not known, a folder without a checkpoint and more tokens than its window.
     """
@@ -26,6 +46,10 @@ class Job:
     batch: int
     num_pairs: int
     device: str
+    dtype: Precision = "float32"
+    training_text: str | None = None
+    tasks: tuple[str, ...] = ()
+    items: Path | None = None
 
     def __post_init__(self) -> None:
         if self.technique not in TECHNIQUES:

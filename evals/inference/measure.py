@@ -10,9 +10,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from evals.inference.ceilings import Ceilings
+from evals.inference.contest import Contest, Setting, Unsupported
 from evals.inference.job import Job
 from evals.inference.protocol import take_turns, timed
-from evals.inference.techniques import CONTESTS, Contest, Setting, Unsupported
+from evals.inference.techniques import CONTESTS
 
 
 def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
     except Unsupported as why:
         return head | {"status": "unsupported", "reason": str(why)}
     judged = {"against": contest.against, "checks": [asdict(check) for check in checks], **contest.figures()}
+    judged["quality"] = asdict(contest.quality()) if contest.quality else None
     failed = [check for check in checks if not check.passed]
     if failed:
         reason = "; ".join(

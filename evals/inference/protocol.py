@@ -7,6 +7,7 @@ same shows what ratio is still nothing.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def take_turns(
     return pairs
 
 
-def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, float | int | list[float]]:
+def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, Any]:
     """The same work on both sides, `CONTROLS` times: how often its interval leaves out 1, and how far its ratio strays.
 
     detectable: the largest factor, up or down, that an interval of the control reached; what is less may be nothing.

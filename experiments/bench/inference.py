@@ -75,9 +75,9 @@ def _ceilings_and_control(job: Any) -> Any:
     import torch
 
     from evals.inference.ceilings import measure_ceilings
+    from evals.inference.contest import generated
     from evals.inference.measure import prepare
     from evals.inference.protocol import control
-    from evals.inference.techniques import generated
 
     torch.set_num_threads(1)
     setting = prepare(job)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from evals.inference import techniques
 from evals.inference.ceilings import Ceilings
+from evals.inference.contest import Contest, Setting
 from evals.inference.job import TECHNIQUES, Job
 from evals.inference.measure import measure
 from evals.inference.protocol import Pairs, control
-from evals.inference.techniques import CONTESTS, Contest, Setting
+from evals.inference.techniques import CONTESTS, cache, precision
 from models import checkpoint, decoder
 from models.decoding.quantised import Kind, quantise
 from models.ladder import Shape
@@ -85,7 +85,7 @@ def test_a_wrong_scale_takes_the_speed_away(job: Job, monkeypatch: pytest.Monkey
         low.model.layers[0].mlp.up_proj.weight.scale.mul_(8)
         return low
 
-    monkeypatch.setattr(techniques, "quantise", faulty)
+    monkeypatch.setattr(precision, "quantise", faulty)
     row = measure(replace(job, technique="int8-weight-only"), CEILINGS)
     assert row["status"] == "incorrect"
     assert "kl" in row["reason"]
@@ -94,7 +94,7 @@ def test_a_wrong_scale_takes_the_speed_away(job: Job, monkeypatch: pytest.Monkey
 
 def test_a_wrong_token_takes_the_speed_away(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(setting: Setting) -> Contest:
-        sound = techniques.kv_cache(setting)
+        sound = cache.kv_cache(setting)
 
         def technique() -> list[list[int]]:
             tokens = sound.technique()

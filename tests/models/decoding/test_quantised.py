@@ -8,7 +8,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from evals.inference.checks import Check, divergence
-from evals.inference.techniques import QUANTISED_KL
+from evals.inference.techniques.precision import QUANTISED_KL
 from models.decoding.quantised import Kind, convert_qat, count_bytes, prepare_qat, quantise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
