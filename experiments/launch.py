@@ -16,6 +16,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TextIO
 
+from models.ladder import Shape
 from sweeps import store
 from sweeps.train_job import CellJob
 
@@ -50,16 +51,16 @@ def run_cells(
     waiting = sorted(jobs, key=cost, reverse=True)
     running: dict[Future[None], tuple[CellJob, ProcessPoolExecutor]] = {}
     failures: list[Failure] = []
-    begun: set[int] = set()
+    begun: set[Shape] = set()
     with contextlib.ExitStack() as stack:
         # A pool a worker: one that dies breaks its own pool and no other.
         idle = [stack.enter_context(worker_pool(1, compile_cache)) for _ in range(min(workers, len(jobs)))]
         while waiting or running:
             while waiting and idle:
-                busy = {job.cell.width for job, _ in running.values()}
+                busy = {job.cell.shape for job, _ in running.values()}
                 job, pool = next_job(waiting, busy, begun), idle.pop()
                 waiting.remove(job)
-                begun.add(job.cell.width)
+                begun.add(job.cell.shape)
                 running[pool.submit(train_in_worker, job)] = (job, pool)
             finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             on_tick()
@@ -73,12 +74,12 @@ def run_cells(
     return failures
 
 
-def next_job(waiting: list[CellJob], running: set[int], begun: set[int]) -> CellJob:
-    """The first job waiting of a width that has not begun, else of one that is not running, else the first of all.
+def next_job(waiting: list[CellJob], running: set[Shape], begun: set[Shape]) -> CellJob:
+    """The first job waiting of a shape that has not begun, else of one that is not running, else the first of all.
 
-    The first job of a width fills the compile cache for the others; two side by side would both compile.
+    The first job of a shape fills the compile cache for the others; two side by side would both compile.
     """
-    return min(waiting, key=lambda job: (job.cell.width in begun, job.cell.width in running))
+    return min(waiting, key=lambda job: (job.cell.shape in begun, job.cell.shape in running))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
     for job in jobs:
         added = cost.steps_to_train(job) if job.pending_steps() else {}
         for steps in job.cell.steps:
-            probe = probes[job.cell.width][1] if steps in added else None
+            probe = probes[job.cell.shape][1] if steps in added else None
             rows.append(branch_row(job, steps, added.get(steps, 0), probe))
     workers = project.params.executor.workers
     states = [row["state"] for row in rows]
@@ -69,7 +69,7 @@ def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | N
         "branch": store.branch_name(tokens),
         "size": cell.width,
         "seed": cell.seed,
-        "params": Shape(cell.width).params_non_embedding,
+        "params": cell.shape.params_non_embedding,
         "tokens": tokens,
         "flops": cost.branch_flops(cell, recipe, steps),
         "flops_to_train": cost.branch_flops(cell, recipe, steps_added),
@@ -79,9 +79,7 @@ def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | N
     }
 
 
-def probe_sizes(
-    project: Project, suite: str, pending: list[CellJob], console: Console
-) -> dict[int, tuple[cost.Probe, cost.Probe]]:
+def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: Console) -> cost.Probes:
     """(cold, warm) probes of every pending size, measured side by side as the sweep will run."""
     if not pending:
         return {}
@@ -90,50 +88,50 @@ def probe_sizes(
     what = [platform.node(), platform.processor(), workers, asdict(pending[0].recipe)]
     identity = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     probes = cost.read_probes(PROBES, identity)
-    missing = {job.cell.width: job for job in pending if job.cell.width not in probes}
+    missing = {job.cell.shape: job for job in pending if job.cell.shape not in probes}
     if missing:
         console.print(f"probing {len(missing)} sizes of {suite}, once on this machine")
         with worker_pool(workers, COMPILE_CACHE) as pool:
-            largest_first = [missing[width] for width in sorted(missing, reverse=True)]
+            largest_first = [
+                missing[shape] for shape in sorted(missing, key=lambda shape: shape.params_non_embedding, reverse=True)
+            ]
             for job, measured in zip(largest_first, pool.map(cost.measure, largest_first), strict=True):
-                probes[job.cell.width] = measured
+                probes[job.cell.shape] = measured
         cost.write_probes(PROBES, identity, probes)
     return probes
 
 
-def core_seconds(pending: list[CellJob], probes: dict[int, tuple[cost.Probe, cost.Probe]], workers: int) -> float:
-    """Seconds of all workers together where the compile cache is warm and each loads every width."""
-    jobs = Counter(job.cell.width for job in pending)
-    saved = sum(max(0, count - workers) * probes[width][1].first_step for width, count in jobs.items())
-    return sum(cost.job_seconds(job, probes[job.cell.width][1]) for job in pending) - saved
+def core_seconds(pending: list[CellJob], probes: cost.Probes, workers: int) -> float:
+    """Seconds of all workers together where the compile cache is warm and each loads every shape."""
+    jobs = Counter(job.cell.shape for job in pending)
+    saved = sum(max(0, count - workers) * probes[shape][1].first_step for shape, count in jobs.items())
+    return sum(cost.job_seconds(job, probes[job.cell.shape][1]) for job in pending) - saved
 
 
-def wall_seconds(
-    pending: list[CellJob], probes: dict[int, tuple[cost.Probe, cost.Probe]], workers: int, cold: bool
-) -> float:
+def wall_seconds(pending: list[CellJob], probes: cost.Probes, workers: int, cold: bool) -> float:
     """Wall seconds of the sweep, dealt to workers as the executor deals them."""
     if not pending:
         return 0.0
     waiting = sorted(pending, key=relative_cost, reverse=True)
-    begun: set[int] = set()
+    begun: set[Shape] = set()
     running: dict[int, tuple[float, CellJob]] = {}
-    loaded: set[tuple[int, int]] = set()  # A worker loads the compiled step of a width once.
+    loaded: set[tuple[int, Shape]] = set()  # A worker loads the compiled step of a shape once.
     now = end = 0.0
     while waiting:
         while len(running) == workers:
             free = min(running, key=lambda worker: running[worker][0])
             now = running.pop(free)[0]
-        job = next_job(waiting, {busy.cell.width for _, busy in running.values()}, begun)
+        job = next_job(waiting, {busy.cell.shape for _, busy in running.values()}, begun)
         waiting.remove(job)
-        before, warm = probes[job.cell.width]
+        before, warm = probes[job.cell.shape]
         seconds = cost.job_seconds(job, warm)
-        if cold and job.cell.width not in begun:
+        if cold and job.cell.shape not in begun:
             seconds += max(0.0, before.first_step - warm.first_step)
-        begun.add(job.cell.width)
+        begun.add(job.cell.shape)
         worker = next(w for w in range(workers) if w not in running)
-        if (worker, job.cell.width) in loaded:
+        if (worker, job.cell.shape) in loaded:
             seconds -= warm.first_step
-        loaded.add((worker, job.cell.width))
+        loaded.add((worker, job.cell.shape))
         running[worker] = (now + seconds, job)
         end = max(end, now + seconds)
     return end

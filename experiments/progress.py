@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models.ladder import Shape
 from sweeps import store
 from sweeps.cost import steps_to_train
 from sweeps.train_job import CellJob
@@ -55,7 +54,7 @@ class SweepProgress:
         total = done = 0.0
         running = []
         for job in self.jobs:
-            weight = Shape(job.cell.width).flops_per_token(job.recipe.vocab_size, 1) ** 0.8
+            weight = job.cell.shape.flops_per_token(job.recipe.vocab_size, 1) ** 0.8
             name, asked = job.cell.name, self.steps_asked[job.cell.name]
             trained = min(asked, self._steps_on_disk(job) - self.steps_before[name])
             if not job.pending_steps():

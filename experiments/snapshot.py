@@ -105,10 +105,10 @@ def read_cells(runs: Path, sweep: Sweep) -> list[CellFiles]:
 
 
 def _cell_of(record: dict[str, Any]) -> Cell:
-    """A cell that the grid does not ask for, without its steps; its name says how many tokens are unique."""
-    unique = record["cell"].partition("-u")[2]
+    """A cell that the grid does not ask for, without its steps; its name tells its depth and how many tokens repeat."""
+    dials = {part[0]: int(part[1:]) for part in record["cell"].split("-")}
     named = (record["suite"], record["family"], record["size"], record["seed"])
-    return Cell(*named, steps=(), unique_tokens=int(unique) if unique else None)
+    return Cell(*named, steps=(), unique_tokens=dials.get("u"), layers=dials.get("l"))
 
 
 def _read_cell(runs: Path, recipe: store.Recipe, cell: Cell, records: dict[str, dict[str, Any]]) -> CellFiles:

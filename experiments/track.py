@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.snapshot import CellFiles, Evaluated, Status, Sweep, digest_of, read_cells, revision_tags
-from models.ladder import Shape
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -123,9 +122,10 @@ class _Publisher:
             self.client.log_artifact(run_id, str(files.directory / branch / "record.json"), branch)
         for branch, evaluated in files.evaluations.items():
             self._log_samples(run_id, branch, evaluated)
-        shape = Shape(files.cell.width)
+        shape = files.cell.shape
         sizes = {
             "size": files.cell.width,
+            "layers": shape.num_layers,
             "seed": files.cell.seed,
             "params_non_embedding": shape.params_non_embedding,
             "params_total": shape.params_total(self.sweep.recipe.vocab_size),

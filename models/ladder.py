@@ -1,5 +1,7 @@
 """One dial, the width, decides a model's shape; its parameter counts and FLOPs follow in closed form.
 
+A second dial, the depth, is there for questions about depth itself: a step of decoding costs what its layers cost.
+
 Depth and heads follow the width so that members of a family differ in scale and in nothing else. At the small end three
 layers and narrow heads (16 wide; below that one head) make the loss a smooth function of width; from 256 upward the
 ratio of width to depth is held at 64, about that of the GPT-2 series (Radford et al. 2019). Standard library only:
@@ -16,17 +18,28 @@ MIN_HEAD_WIDTH, MAX_HEAD_WIDTH = 16, 64
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a decoder whose width is given; raises ValueError where no family member has that width."""
+    """The shape of a decoder whose width is given, and its depth where that does not follow the width.
+
+    Raises ValueError where no family member has that width, and for fewer than one layer.
+    """
 
     width: int
+    layers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None and self.layers < 1:
+            raise ValueError(f"layers {self.layers}: give 1 or more")
         step = self.head_width if self.width > MIN_HEAD_WIDTH else WIDTH_STEP
         if self.width < MIN_WIDTH or self.width % step:
             lower = max(MIN_WIDTH, self.width // step * step)
             raise ValueError(
                 f"width {self.width} is not a multiple of {step}, {MIN_WIDTH} or more: use {lower} or {lower + step}"
             )
+
+    @property
+    def name(self) -> str:
+        """w0032, and w0032-l24 where the depth is given."""
+        return f"w{self.width:04d}" + f"-l{self.layers}" * (self.layers is not None)
 
     @property
     def head_width(self) -> int:
@@ -43,8 +56,8 @@ class Shape:
 
     @property
     def num_layers(self) -> int:
-        """Three, and from 256 upward a layer for every 64 of width."""
-        return max(MIN_LAYERS, self.width // WIDTH_PER_LAYER)
+        """As asked for; else three, and from 256 upward a layer for every 64 of width."""
+        return self.layers or max(MIN_LAYERS, self.width // WIDTH_PER_LAYER)
 
     @property
     def mlp_width(self) -> int:

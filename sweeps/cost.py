@@ -4,7 +4,7 @@ import contextlib
 import json
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ class Probe:
     `cold` marks the first of two probes: only it can have met a cold compile cache, and only if there was one.
     """
 
-    width: int
     build: float
     first_step: float
     step: float
@@ -39,15 +38,13 @@ class Probe:
 
 def branch_flops(cell: Cell, recipe: store.Recipe, steps: int) -> int:
     """Training FLOPs of a run of that many steps on its own, attention and head included."""
-    shape = Shape(cell.width)
-    return (
-        steps * recipe.training.batch_tokens * shape.flops_per_token(recipe.vocab_size, recipe.training.sequence_length)
-    )
+    per_token = cell.shape.flops_per_token(recipe.vocab_size, recipe.training.sequence_length)
+    return steps * recipe.training.batch_tokens * per_token
 
 
 def branch_bytes(cell: Cell, recipe: store.Recipe) -> int:
     """Bytes a branch leaves on disk: its checkpoint and the trunk state at its fork."""
-    params = Shape(cell.width).params_total(recipe.vocab_size)
+    params = cell.shape.params_total(recipe.vocab_size)
     return params * (BYTES_PER_STATE_PARAM + BYTES_PER_CHECKPOINT_PARAM)
 
 
@@ -114,7 +111,7 @@ def _measure_in(job: CellJob, cold: bool) -> Probe:
     with contextlib.suppress(Diverged):
         run.finish_branch(loop, loop.step)
     branch_end = lap()
-    return Probe(job.cell.width, build, first_step, sum(seconds) / len(seconds), branch_end, cold)
+    return Probe(build, first_step, sum(seconds) / len(seconds), branch_end, cold)
 
 
 def _probe_steps(batches: "WindowBatches") -> int:
@@ -124,18 +121,22 @@ def _probe_steps(batches: "WindowBatches") -> int:
     return min(PROBE_STEPS, batches.num_windows // batches.windows_per_batch - 1)
 
 
-def read_probes(path: Path, identity: str) -> dict[int, tuple[Probe, Probe]]:
-    """Probes kept from an earlier plan of the same identity, by width."""
+# (cold, warm) by shape.
+Probes = dict[Shape, tuple[Probe, Probe]]
+
+
+def read_probes(path: Path, identity: str) -> Probes:
+    """Probes kept from an earlier plan of the same identity."""
     try:
         kept = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     if not isinstance(kept, dict) or kept.get("identity") != identity:
         return {}
-    return {int(width): (Probe(**cold), Probe(**warm)) for width, (cold, warm) in kept["probes"].items()}
+    return {Shape(*shape): (Probe(**cold), Probe(**warm)) for shape, cold, warm in kept["probes"]}
 
 
-def write_probes(path: Path, identity: str, probes: dict[int, tuple[Probe, Probe]]) -> None:
+def write_probes(path: Path, identity: str, probes: Probes) -> None:
     """Keeps probes for the next plan."""
-    kept = {width: [asdict(cold), asdict(warm)] for width, (cold, warm) in probes.items()}
+    kept = [[astuple(shape), asdict(cold), asdict(warm)] for shape, (cold, warm) in probes.items()]
     store.write_json(path, {"identity": identity, "probes": kept})

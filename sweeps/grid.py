@@ -1,4 +1,4 @@
-"""A suite's params and the cells they name: a trunk a (family, width, seed, unique tokens), a branch a token count."""
+"""A suite's params and the cells they name: a trunk a (family, shape, seed, unique tokens), a branch a token count."""
 
 import math
 from dataclasses import dataclass
@@ -54,7 +54,8 @@ class Block:
 
     A budget gives each size the tokens that it pays for, so that smaller models get more of them; min_tokens and
     max_tokens leave out the corners of that band nobody would train. With unique_tokens the block trains over that many
-    distinct tokens, again and again; without it no token is seen twice.
+    distinct tokens, again and again; without it no token is seen twice. With layers every size is trained at each of
+    these depths instead of its own.
     """
 
     sizes: tuple[int, ...]
@@ -64,6 +65,7 @@ class Block:
     min_tokens: int = 1
     max_tokens: int | None = None
     unique_tokens: int | None = None
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.tokens) == bool(self.budgets):
@@ -78,12 +80,16 @@ class Block:
         for seed in self.seeds:
             if seed < 0:
                 raise ValueError(f"seeds has {seed}: give 0 or more")
-        for width in self.sizes:
-            Shape(width)
+        _ = self.shapes
 
-    def token_counts(self, width: int, vocab_size: int, sequence_length: int) -> list[int]:
-        """Tokens of each branch of that width, as asked for (not yet whole batches)."""
-        per_token = Shape(width).flops_per_token(vocab_size, sequence_length)
+    @property
+    def shapes(self) -> list[Shape]:
+        """Every size at every depth."""
+        return [Shape(width, layers) for width in self.sizes for layers in self.layers or (None,)]
+
+    def token_counts(self, shape: Shape, vocab_size: int, sequence_length: int) -> list[int]:
+        """Tokens of each branch of that shape, as asked for (not yet whole batches)."""
+        per_token = shape.flops_per_token(vocab_size, sequence_length)
         asked = list(self.tokens) or [round(budget / per_token) for budget in self.budgets]
         return [n for n in asked if self.min_tokens <= n <= (self.max_tokens or n)]
 
@@ -112,7 +118,7 @@ class Suite:
 class Cell:
     """One trunk and its branches: `steps` are the optimiser steps at which branches end, ascending.
 
-    `unique_tokens` as in its block.
+    unique_tokens: as in its block. layers: None where depth follows width.
     """
 
     suite: str
@@ -121,11 +127,17 @@ class Cell:
     seed: int
     steps: tuple[int, ...]
     unique_tokens: int | None = None
+    layers: int | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Of its model."""
+        return Shape(self.width, self.layers)
 
     @property
     def name(self) -> str:
-        """The cell's directory below its suite: w0032-s0, and w0032-s0-u65536 where tokens repeat."""
-        return f"w{self.width:04d}-s{self.seed}" + f"-u{self.unique_tokens}" * (self.unique_tokens is not None)
+        """Its directory below its suite: w0032-s0, w0032-l24-s0 where depth is given, w0032-s0-u65536 of a repeat."""
+        return f"{self.shape.name}-s{self.seed}" + f"-u{self.unique_tokens}" * (self.unique_tokens is not None)
 
 
 def branch_name(tokens: int) -> str:
@@ -140,23 +152,25 @@ def cells(name: str, suite: Suite, vocab_size: int) -> list[Cell]:
     no branch is left.
     """
     training = suite.training
-    steps: dict[tuple[int, int, int | None], set[int]] = {}
+    steps: dict[tuple[Shape, int, int | None], set[int]] = {}
     for block in suite.grid:
-        for width in block.sizes:
-            counts = block.token_counts(width, vocab_size, training.sequence_length)
+        for shape in block.shapes:
+            counts = block.token_counts(shape, vocab_size, training.sequence_length)
             for seed in block.seeds:
-                ends = steps.setdefault((width, seed, block.unique_tokens), set())
+                ends = steps.setdefault((shape, seed, block.unique_tokens), set())
                 ends.update(round(n / training.batch_tokens) for n in counts)
     if not any(steps.values()):
         raise ValueError(f"suites.{name}: grid has no run left between min_tokens and max_tokens: widen that band")
     shortest = 2 * training.warmup_steps
-    for (width, _, _), ends in steps.items():
+    for (shape, _, _), ends in steps.items():
         if ends and min(ends) < shortest:
             raise ValueError(
-                f"tokens at size {width} are {min(ends)} whole steps of {training.batch_tokens}: give at least "
+                f"tokens at size {shape.width} are {min(ends)} whole steps of {training.batch_tokens}: give at least "
                 f"{shortest * training.batch_tokens} (twice the warm-up) or lower warmup_steps or batch_tokens"
             )
     made = [
-        Cell(name, suite.family, w, s, tuple(sorted(ends)), unique) for (w, s, unique), ends in steps.items() if ends
+        Cell(name, suite.family, shape.width, seed, tuple(sorted(ends)), unique, shape.layers)
+        for (shape, seed, unique), ends in steps.items()
+        if ends
     ]
-    return sorted(made, key=lambda cell: (cell.width, cell.seed, cell.unique_tokens or 0))
+    return sorted(made, key=lambda cell: (cell.width, cell.layers or 0, cell.seed, cell.unique_tokens or 0))

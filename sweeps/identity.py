@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from models.ladder import Shape
 from sweeps import store
 from sweeps.grid import Cell
 
 
 def branch_identity(cell: Cell, recipe: store.Recipe, steps: int) -> dict[str, Any]:
     """The fields of a record that are known before anything runs."""
-    training, shape = recipe.training, Shape(cell.width)
+    training, shape = recipe.training, cell.shape
     tokens = steps * training.batch_tokens
     return {
         "schema_version": store.SCHEMA_VERSION,
@@ -17,6 +16,7 @@ def branch_identity(cell: Cell, recipe: store.Recipe, steps: int) -> dict[str, A
         "suite": cell.suite,
         "family": cell.family,
         "size": cell.width,
+        "layers": shape.num_layers,
         "cell": cell.name,
         "branch": store.branch_name(tokens),
         "seed": cell.seed,

@@ -65,7 +65,7 @@ def code_digest(root: Path) -> str:
 def fingerprint(cell: Cell, recipe: Recipe, steps: int | None) -> str:
     """Identity of the branch that ends after `steps`, or of the trunk (None), which its branches do not change."""
     named = {name: getattr(cell, name) for name in ("family", "width", "seed", "unique_tokens")}
-    identity = {**named, "steps": steps, **asdict(recipe)}
+    identity = {**named, "layers": cell.shape.num_layers, "steps": steps, **asdict(recipe)}
     if steps is None:
         identity["training"] = {k: v for k, v in identity["training"].items() if k != "cooldown_share"}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -23,7 +23,6 @@ import transformers
 from transformers import GraniteForCausalLM
 
 from models import checkpoint, decoder
-from models.ladder import Shape
 from sweeps import store
 from sweeps.data import TrainingData, load_data
 from sweeps.grid import Cell, Precision
@@ -72,7 +71,7 @@ class Loop:
         self.batches = data.windows(
             self.training.sequence_length, self.training.batch_rows, cell.seed, cell.unique_tokens
         )
-        self.model = decoder.build(Shape(cell.width), recipe.vocab_size, self.training.sequence_length, cell.seed)
+        self.model = decoder.build(cell.shape, recipe.vocab_size, self.training.sequence_length, cell.seed)
         torch.nn.Module.to(self.model, self.device)
         self.model.set_attn_implementation(decoder.TRAINING_ATTENTION)
         self.parameters = list(self.model.parameters())

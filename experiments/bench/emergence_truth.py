@@ -14,7 +14,6 @@ from scipy.stats import logistic
 
 from experiments.params import load
 from experiments.presets import PRESETS
-from models.ladder import Shape
 from sweeps.grid import cells
 
 Array = NDArray[np.float64]
@@ -137,7 +136,7 @@ def laptop(chance: float) -> Design:
     assert params.abilities is not None
     computes = Counter(
         steps * suite.training.batch_tokens
-        * Shape(cell.width).flops_per_token(vocab_size, suite.training.sequence_length)
+        * cell.shape.flops_per_token(vocab_size, suite.training.sequence_length)
         for cell in cells("emergence", suite, vocab_size)
         for steps in cell.steps
     )  # fmt: skip

@@ -11,7 +11,6 @@ from torch.utils.data import Dataset
 
 from experiments.bench.pairs import Turns
 from models import decoder
-from models.ladder import Shape
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.schedule import Fork, rate_factor
@@ -64,7 +63,7 @@ def hugging_face_trainer(
 
     training = recipe.training
     steps = run.end if run else ENDLESS_STEPS
-    model = decoder.build(Shape(cell.width), recipe.vocab_size, training.sequence_length, cell.seed)
+    model = decoder.build(cell.shape, recipe.vocab_size, training.sequence_length, cell.seed)
     groups = decoder.parameter_groups(model, training.learning_rate, training.weight_decay)
     # The Trainer's own default is the fused AdamW too; it cannot be told muP's rates.
     optimizer = torch.optim.AdamW(groups, betas=(training.beta1, training.beta2), fused=True)

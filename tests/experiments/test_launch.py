@@ -14,6 +14,7 @@ import pytest
 
 from experiments.launch import is_held, next_job, only_one, run_cells
 from experiments.sweep import relative_cost
+from models.ladder import Shape
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.train import train_cell
@@ -32,12 +33,12 @@ def test_one_job_of_every_width_goes_first(workplace) -> None:
     waiting = sorted(jobs, key=relative_cost, reverse=True)
     assert [waiting_job.cell.width for waiting_job in waiting] == [64, 64, 32, 32, 16, 16]
     # Two workers, side by side: each takes another width, whose kernels the other does not compile.
-    order: list[int] = []
+    order: list[Shape] = []
     for _ in range(6):
         chosen = next_job(waiting, running=set(order[-1:]), begun=set(order))
         waiting.remove(chosen)
-        order.append(chosen.cell.width)
-    assert order == [64, 32, 16, 64, 32, 16]
+        order.append(chosen.cell.shape)
+    assert [shape.width for shape in order] == [64, 32, 16, 64, 32, 16]
 
 
 def test_one_process_a_suite(tmp_path: Path) -> None:

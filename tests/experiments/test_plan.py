@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from experiments.plan import core_seconds, wall_seconds
-from sweeps.cost import Probe
+from models.ladder import Shape
+from sweeps.cost import Probe, Probes
 from sweeps.grid import Cell
 
 
@@ -12,11 +13,11 @@ def test_two_workers_are_dealt_cells_as_the_executor_deals_them(workplace) -> No
     steps = job.cell.steps
     jobs = [replace(job, cell=Cell("law", "decoder", *cell, steps)) for cell in ((16, 0), (16, 1), (32, 0), (64, 0))]
 
-    def probes(cold: bool) -> dict[int, tuple[Probe, Probe]]:
+    def probes(cold: bool) -> Probes:
         """A cell costs its `build` alone: the smallest model takes longest, as it can on a busy machine."""
         seconds = {16: 4.0, 32: 3.0, 64: 2.0}
-        warm = {width: Probe(width, build, 0.0, 0.0, 0.0, cold=False) for width, build in seconds.items()}
-        return {width: (replace(probe, first_step=10.0 * cold, cold=True), probe) for width, probe in warm.items()}
+        warm = {Shape(width): Probe(build, 0.0, 0.0, 0.0, cold=False) for width, build in seconds.items()}
+        return {shape: (replace(probe, first_step=10.0 * cold, cold=True), probe) for shape, probe in warm.items()}
 
     # By FLOPs: 64 until 2 and 32 until 3, then 16 from 2 to 6 and from 3 to 7. By seconds the end would be 8.
     assert wall_seconds(jobs, probes(cold=True), 2, cold=False) == 7
@@ -29,8 +30,8 @@ def test_two_workers_are_dealt_cells_as_the_executor_deals_them(workplace) -> No
 def test_a_worker_loads_the_compiled_step_of_a_width_once(workplace) -> None:
     job = workplace.job()
     jobs = [replace(job, cell=Cell("law", "decoder", 16, seed, job.cell.steps)) for seed in range(3)]
-    probe = Probe(16, build=2.0, first_step=5.0, step=0.0, branch_end=0.0, cold=False)
-    probes = {16: (replace(probe, first_step=30.0, cold=True), probe)}
+    probe = Probe(build=2.0, first_step=5.0, step=0.0, branch_end=0.0, cold=False)
+    probes = {Shape(16): (replace(probe, first_step=30.0, cold=True), probe)}
     assert wall_seconds(jobs, probes, 1, cold=False) == 5 + 3 * 2
     assert wall_seconds(jobs, probes, 2, cold=False) == 5 + 2 * 2
     assert core_seconds(jobs, probes, 1) == 5 + 3 * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.ladder import Shape
 from sweeps import cost
 from sweeps.tokens import load_tokens
 from sweeps.train import Loop, train_cell
@@ -56,7 +57,7 @@ def test_bytes_are_those_on_disk(trained) -> None:
 
 def test_seconds_are_one_start_and_a_step_for_a_step(workplace) -> None:
     job = workplace.job()
-    probe = cost.Probe(16, build=3.0, first_step=5.0, step=0.25, branch_end=7.0, cold=False)
+    probe = cost.Probe(build=3.0, first_step=5.0, step=0.25, branch_end=7.0, cold=False)
     # 256 steps of the trunk, cooldowns of 24 and 64, two ends.
     assert cost.job_seconds(job, probe) == 3 + 5 + 0.25 * (256 + 24 + 64) + 2 * 7
 
@@ -65,7 +66,7 @@ def test_seconds_are_one_start_and_a_step_for_a_step(workplace) -> None:
 def test_a_probe_measures_and_leaves_nothing(workplace, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     cold, warm = cost.measure(workplace.job())
-    assert (cold.width, cold.cold, warm.cold) == (16, True, False)
+    assert (cold.cold, warm.cold) == (True, False)
     for probe in (cold, warm):
         assert min(probe.build, probe.first_step, probe.step, probe.branch_end) > 0
         assert probe.step < 0.5
@@ -95,8 +96,8 @@ def test_a_probe_that_diverges_is_timed_and_leaves_nothing(workplace, tmp_path, 
 
 
 def test_probes_are_kept_for_the_same_machine_and_recipe(tmp_path: Path) -> None:
-    cold = cost.Probe(16, 3.0, 5.0, 0.25, 7.0, cold=True)
-    probes = {16: (cold, replace(cold, cold=False)), 32: (cold, cold)}
+    cold = cost.Probe(3.0, 5.0, 0.25, 7.0, cold=True)
+    probes = {Shape(16): (cold, replace(cold, cold=False)), Shape(16, 8): (cold, cold)}
     path = tmp_path / "probes.json"
     assert cost.read_probes(path, "here") == {}
     cost.write_probes(path, "here", probes)

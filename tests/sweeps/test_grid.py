@@ -111,3 +111,12 @@ def test_what_makes_no_sense_is_refused_in_one_line_before_anything_runs(
     workplace.set(f"suites.law.{key}", value)
     verb = "plan" if len(message) % 2 else "train"  # Both read the same; each message is tried on one of them.
     assert message in workplace.refusal(verb)
+
+
+def test_layers_give_a_size_every_depth_and_cells_of_their_own() -> None:
+    blocks = Block(sizes=(32,), layers=(2, 24), tokens=(40_960,)), Block(sizes=(32,), tokens=(40_960,))
+    made = cells("inference", suite(*blocks), VOCAB)
+    assert [cell.name for cell in made] == ["w0032-s0", "w0032-l2-s0", "w0032-l24-s0"]
+    assert [cell.shape.num_layers for cell in made] == [3, 2, 24]
+    with pytest.raises(ValueError, match="layers 0: give 1 or more"):
+        Block(sizes=(32,), layers=(0,), tokens=(40_960,))

@@ -98,10 +98,11 @@ def test_the_cooldown_changes_branches_and_not_the_trunk() -> None:
     assert store.fingerprint(CELL, other, None) == store.fingerprint(CELL, RECIPE, None)
 
 
-def test_a_cell_is_its_family_width_and_seed() -> None:
+def test_a_cell_is_its_family_shape_and_seed() -> None:
     own = store.fingerprint(CELL, RECIPE, 40)
     assert store.fingerprint(replace(CELL, width=48), RECIPE, 40) != own
     assert store.fingerprint(replace(CELL, seed=1), RECIPE, 40) != own
+    assert store.fingerprint(replace(CELL, layers=24), RECIPE, 40) != own
     assert store.fingerprint(CELL, RECIPE, 80) != own
     assert store.fingerprint(replace(CELL, steps=(20, 40, 60, 80)), RECIPE, 40) == own
 
