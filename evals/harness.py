@@ -11,6 +11,7 @@ import torch
 from lm_eval.api.task import Task
 from lm_eval.evaluator import evaluate as run
 from lm_eval.tasks import TaskManager
+from transformers import PreTrainedModel
 
 from evals.judge import Judge
 from evals.scores import Evaluation, read
@@ -30,9 +31,11 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = 256,
     device: str = "cpu",
+    model: PreTrainedModel | None = None,
 ) -> Evaluation:
     """Scores of a Hugging Face directory on tasks and groups, ours or lm-eval's.
 
+    model: answers in place of the checkpoint's own, which then lends its tokenizer only; it is where `device` says.
     items: the folder of the item files. include: more folders with tasks. num_fewshot: examples of the training side
     before every prompt; None stands for the task's own number, 0 of ours. limit: so many items of every task, the
     first. Tasks and items are read once a process. The same checkpoint and tasks give the same scores and samples on
@@ -45,7 +48,7 @@ def evaluate(
     for task in loaded.values():
         task.set_fewshot_seed(SEED)
     with _seeded(device), redirect_stderr(io.StringIO()):  # Progress bars without a switch.
-        judge = Judge(checkpoint, batch_size, device)
+        judge = Judge(checkpoint, batch_size, device, model)
         results = run(judge, {"tasks": loaded}, limit=limit, bootstrap_iters=0)
     assert results is not None
     for task, count in judge.cut.items():

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models import huggingface
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 HFLM: Any = huggingface.HFLM  # Its decorator hides its type.
 
@@ -19,16 +19,18 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 class Judge(HFLM):
-    """lm-eval's Hugging Face model of a checkpoint's directory, in fp32.
+    """lm-eval's Hugging Face model of a checkpoint's directory, in fp32, or of a model in memory with its tokenizer.
 
     Prompts begin with their own first token, as rows of training do. `cut` counts, by task, the requests that do not
     fit the model's window and lost the beginnings of their prompts.
     """
 
-    def __init__(self, checkpoint: Path, batch_size: int, device: str) -> None:
-        model = cast(torch.nn.Module, AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32))
+    def __init__(self, checkpoint: Path, batch_size: int, device: str, model: PreTrainedModel | None = None) -> None:
+        if model is None:
+            loaded = cast(torch.nn.Module, AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32))
+            model = cast(PreTrainedModel, loaded.to(device))
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        super().__init__(pretrained=model.to(device), tokenizer=tokenizer, batch_size=batch_size, add_bos_token=False)
+        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, add_bos_token=False)
         self.cut: Counter[str] = Counter()
         self._window = super().max_length  # Looking it up is slow, and lm-eval does so for every request.
         self._encodings = _encodings_of(_tokenizer_digest(checkpoint))

@@ -87,20 +87,27 @@ def plan(suite: SuiteName = "law", json_out: Json = None) -> None:
 
 
 @app.command()
-def train(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
-    """Train what the cell store lacks of a suite."""
+def train(
+    suites: Annotated[list[str], typer.Argument(help="Suites of params.yaml, trained side by side.")] = ["law"],  # noqa: B006
+    dry_run: DryRun = False,
+) -> None:
+    """Train what the cell store lacks of suites."""
+    from contextlib import ExitStack
+
     from experiments.launch import only_one
     from experiments.project import CACHE, Project
     from experiments.sweep import check_device, report_states, train_suite
 
     project = Project.here()
-    jobs = project.jobs(suite)
+    jobs = [job for suite in suites for job in project.jobs(suite)]
     report_states(jobs)
     if any(job.pending_steps() for job in jobs):
         check_device(project.params.executor.device)
     if dry_run:
         return
-    with only_one(CACHE / f"{suite}.lock"):
+    with ExitStack() as locks:
+        for suite in dict.fromkeys(suites):
+            locks.enter_context(only_one(CACHE / f"{suite}.lock"))
         try:
             failures = train_suite(jobs, project.params.executor)
         except KeyboardInterrupt:
@@ -323,6 +330,31 @@ def emergence(
 
 
 @app.command()
+def inference(
+    dry_run: DryRun = False,
+    json_out: Json = None,
+    html_out: Html = None,
+) -> None:
+    """Measure every acceleration on the checkpoints that params.yaml names; rows that were measured before are kept."""
+    from rich.console import Console
+
+    from experiments.inference import INFERENCE, describe, own_inference, print_inference
+    from experiments.launch import only_one
+    from experiments.project import CACHE, Project
+
+    if dry_run:
+        Console().print(describe(Project.here()))
+        return
+    with only_one(CACHE / "inference-measured.lock"):
+        found = own_inference(Console(stderr=True))
+    give(found, json_out or INFERENCE, lambda: print_inference(found))
+    if html_out is not None:
+        from analysis.pages_inference import inference_page
+
+        write_html(html_out, *inference_page(found))
+
+
+@app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
     from experiments.law import write_law_report
@@ -354,7 +386,7 @@ def sync(
 
 
 @app.command()
-def use(preset: Annotated[str, typer.Argument(help="smoke, laptop, full, gpu or cluster.")]) -> None:
+def use(preset: Annotated[str, typer.Argument(help="smoke, laptop, inference, full, gpu or cluster.")]) -> None:
     """Put a preset in place as params.yaml."""
     from experiments.presets import put_in_place
 

@@ -87,14 +87,14 @@ def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecut
     """Spawned processes with one thread each that share the compile cache and end with this process."""
     os.environ.update({**ONE_THREAD, **QUIET, "TORCHINDUCTOR_CACHE_DIR": str(compile_cache.resolve())})
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A killed parent must not leave workers that write into the store."""
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -13,8 +13,10 @@ from ruamel.yaml.error import YAMLError
 
 from analysis.params import FitParams
 from evals.abilities.params import AbilitiesParams
+from evals.inference.params import InferenceParams
 from models.tokenizer import check_vocab_size
 from sweeps.corpus import CorpusParams, ValidationParams
+from sweeps.distil.params import DistillationParams
 from sweeps.grid import Suite
 
 
@@ -51,11 +53,16 @@ class Params:
     suites: dict[str, Suite]
     fit: FitParams
     abilities: AbilitiesParams | None = None
+    inference: InferenceParams | None = None
+    distillation: DistillationParams | None = None
 
     def __post_init__(self) -> None:
         for name, suite in self.suites.items():
             if suite.data == "abilities" and self.abilities is None:
                 raise ValueError(f"suites.{name}.data is abilities and abilities is missing: add it, with its shares")
+        for name, asked in (("inference", self.inference), ("distillation", self.distillation)):
+            if asked is not None and asked.suite not in self.suites:
+                raise ValueError(f"{name}.suite is {asked.suite!r}: choose one of {', '.join(self.suites)}")
 
 
 def load(path: Path) -> Params:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS, REPORT
 from experiments.project import CACHE, Project
 from experiments.saturation import POINTS as SATURATION_POINTS
@@ -9,7 +10,7 @@ from experiments.saturation import SATURATION
 from experiments.scores import EMERGENCE, SCORES
 from experiments.snapshot import Sweep
 
-ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, REPORT)
+ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, INFERENCE, REPORT)
 
 
 def publish(follow: bool, dry_run: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments import scores
+from experiments.inference import read_inference, status_lines
 from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
 from experiments.points import is_of_present_grid
 from experiments.project import Project
@@ -35,6 +36,7 @@ def read_status() -> dict[str, Any]:
     law = store.read_json(LAW) if LAW.exists() else None
     saturation = store.read_json(SATURATION) if SATURATION.exists() else None
     emergence = store.read_json(scores.EMERGENCE) if scores.EMERGENCE.exists() else None
+    inference = read_inference()
     return {
         "suites": suites,
         "failures": failures,
@@ -47,6 +49,7 @@ def read_status() -> dict[str, Any]:
         },
         "emergence": emergence
         and {"rows": emergence["rows"], "current": is_of_present_grid(project, scores.SUITE, scores.SCORES)},
+        "inference": inference and {"rows": inference["rows"], "control": inference["control"]},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -90,6 +93,9 @@ def print_status(status: dict[str, Any]) -> None:
         if not status["emergence"]["current"]:
             console.print(scores.OTHER_RUNS)
         for line in scores.status_lines(status["emergence"]):
+            console.print(line)
+    if status["inference"]:
+        for line in status_lines(status["inference"]):
             console.print(line)
     if status["report"]:
         console.print(f"report: {status['report']}")

@@ -90,7 +90,7 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
         (params, data) for params in (796, 2552, 5268) for data in ("epochs", "fresh")
     ]
     assert "When does a size stop improving?" in (checkout.path / "results/report.html").read_text()
-    assert "24 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+    assert "28 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
 
 
 def test_pipeline_trains_asks_and_labels_the_mixture(checkout: Checkout) -> None:
@@ -105,6 +105,16 @@ def test_pipeline_trains_asks_and_labels_the_mixture(checkout: Checkout) -> None
     report = (checkout.path / "results/report.html").read_text()
     assert "parity" in report
     assert "transform" in report
+
+
+def test_pipeline_measures_accelerations_behind_their_checks(checkout: Checkout) -> None:
+    found = json.loads((checkout.path / "results/inference.json").read_text())
+    assert {(row["technique"], row["model"]) for row in found["rows"]} == {
+        (technique, f"w0016-l{layers}-s0") for technique in ("kv-cache", "speculative") for layers in (2, 4)
+    }
+    assert all(row["status"] == "ok" and row["check"]["passed"] for row in found["rows"])
+    assert "What does each acceleration gain" in (checkout.path / "results/report.html").read_text()
+    assert "inference: 4 ok" in checkout.run("scalelab", "status")
 
 
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:

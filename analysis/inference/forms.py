@@ -7,16 +7,17 @@ saturates at both ends; between them it looks like a power of n, and where both 
 Axes: M members, P coefficients, K values on a grid.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.stats import t as student
 
 Array = np.ndarray
 Form = Literal["constant", "power", "costs"]
-FORMS: tuple[Form, ...] = ("constant", "power", "costs")  # from the simplest
+SIMPLE: tuple[Form, ...] = ("constant", "power")
+FORMS: tuple[Form, ...] = (*SIMPLE, "costs")
 FORMULAS: dict[Form, str] = {
     "constant": "ln y = a",
     "power": "ln y = a + b ln n",
@@ -26,7 +27,10 @@ NAMES: dict[Form, tuple[str, ...]] = {"constant": ("a",), "power": ("a", "b"), "
 # A member left out of the choice must leave a degree of freedom, or every form of so many coefficients fits what is
 # left exactly.
 LEAST_MEMBERS: dict[Form, int] = {"constant": 3, "power": 3, "costs": 5}
-SLOPES_K = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 37)])  # where b and c are first looked for
+LOG_SLOPES_K = np.linspace(-9.0, 7.0, 33)  # where b and c are looked for; the first stands for 0
+ZOOMS = 10  # of the grid around the best pair, each half as wide
+ZOOMED_K = np.arange(-3, 4)
+SPARING = 0.7  # times the error of the better of the other forms, left-out members predicted
 LAW_LEVEL, HELD_OUT_LEVEL = 0.95, 0.90
 
 
@@ -51,7 +55,8 @@ class Fitted:
     """A form with its coefficients.
 
     covariance_PP is that of the coefficients over the variance of a point; spread is a point's standard deviation
-    around the law: the residual one, or the samples' own where the points lie closer to the law than these allow.
+    around the law: the residual one, or the samples' own where the points lie closer to the law than these allow, or
+    the error at members left out (see `choose`).
     """
 
     form: Form
@@ -119,9 +124,17 @@ def leave_one_out(points: Points) -> dict[Form, float]:
 
 
 def choose(points: Points) -> tuple[Fitted, dict[Form, float]]:
-    """The form of least error when a member is left out, fitted to all of these points, and all errors."""
+    """The form of least error when a member is left out, fitted to all of these points, and all errors.
+
+    Costs on both sides must earn their third coefficient by SPARING. A simpler form is trusted no further than its
+    error at members left out: it was chosen because it happened to fit, and may hide a bend.
+    """
     errors = leave_one_out(points)
-    return fit(min(errors, key=lambda form: errors[form]), points), errors
+    simple = min(SIMPLE, key=lambda form: errors[form])
+    if errors.get("costs", np.inf) < SPARING * errors[simple]:
+        return fit("costs", points), errors
+    fitted = fit(simple, points)
+    return replace(fitted, spread=max(fitted.spread, errors[simple])), errors
 
 
 def _solve(form: Form, n_M: Array, y_M: Array) -> Array:
@@ -131,20 +144,26 @@ def _solve(form: Form, n_M: Array, y_M: Array) -> Array:
 
 
 def _solve_costs(n_M: Array, y_M: Array) -> Array:
-    """Best pair of slopes on a grid, then refined; the level is linear and follows."""
-    grown_KM = np.log1p(SLOPES_K[:, None] * n_M)
-    left_KKM = y_M - grown_KM[:, None] + grown_KM[None, :]
-    left_KKM -= left_KKM.mean(-1, keepdims=True)
-    b, c = np.unravel_index((left_KKM**2).sum(-1).argmin(), (len(SLOPES_K),) * 2)
+    """The best pair of slopes of a grid, then finer grids around it; the level is linear and follows.
 
-    def misses(slopes: Array) -> Array:
-        left_M = y_M - np.log1p(slopes[0] * n_M) + np.log1p(slopes[1] * n_M)
-        return left_M - left_M.mean()
-
-    start = np.maximum([SLOPES_K[b], SLOPES_K[c]], 1e-6)
-    slopes = least_squares(misses, start, bounds=(0.0, 10 * SLOPES_K[-1]), x_scale=start).x
+    No gradients: where the ratio is nearly constant, equal slopes of any size fit, and Newton's method wanders.
+    """
+    best, step = _best_slopes(LOG_SLOPES_K, LOG_SLOPES_K, n_M, y_M), LOG_SLOPES_K[1] - LOG_SLOPES_K[0]
+    for _ in range(ZOOMS):
+        step /= 2
+        around_2K = np.clip(best[:, None] + step * ZOOMED_K, LOG_SLOPES_K[0], LOG_SLOPES_K[-1])
+        best = _best_slopes(*around_2K, n_M, y_M)
+    slopes = np.where(best == LOG_SLOPES_K[0], 0.0, np.exp(best))
     level = (y_M - np.log1p(slopes[0] * n_M) + np.log1p(slopes[1] * n_M)).mean()
     return np.array([level, *slopes])
+
+
+def _best_slopes(log_b_K: Array, log_c_K: Array, n_M: Array, y_M: Array) -> Array:
+    """Of all pairs (ln b, ln c) the first that leaves the least squares."""
+    above_KM, below_KM = (np.log1p(np.exp(logs_K)[:, None] * n_M) for logs_K in (log_b_K, log_c_K))
+    left_KKM = (y_M - above_KM)[:, None] + below_KM
+    b, c = np.unravel_index(left_KKM.var(axis=-1).argmin(), left_KKM.shape[:2])
+    return np.array([log_b_K[b], log_c_K[c]])
 
 
 def _value(form: Form, coefficients_P: Array, n_M: Array) -> Array:
@@ -164,3 +183,9 @@ def _jacobian(form: Form, coefficients_P: Array, n_M: Array) -> Array:
 
 def _quantile(level: float, freedom: int) -> float:
     return float(student.ppf((1 + level) / 2, freedom))
+
+
+def law_values(law: Mapping[str, Any], params_M: Array) -> Array:
+    """A law in N of the analysis, at these parameters: y itself. Its form may not be None."""
+    coefficients_P = np.array([entry["value"] for entry in law["coefficients"].values()])
+    return np.exp(_value(law["form"], coefficients_P, np.asarray(params_M) / law["reference_params"]))

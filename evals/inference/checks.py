@@ -4,6 +4,7 @@ Lossless techniques give the reference's tokens or its distribution; lossy ones 
 tokens, V the vocabulary.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import scipy.stats
 import torch
 
-Kind = Literal["token-exact", "first-divergence", "chi-square", "kl"]
+Kind = Literal["token-exact", "first-divergence", "chi-square", "kl", "log-perplexity", "logits", "bytes", "ranks"]
 
 ALPHA = 0.001  # of the chi-square: a sound sampler fails once in a thousand checks
 
@@ -54,14 +55,15 @@ def first_divergence(
     """Where a row first leaves the reference, the reference's two best logits lie within `limit` of each other.
 
     margins: of every token of the reference, by how much its logit beats the next. Rounding may decide a near tie and
-    nothing else.
+    nothing else; a row of another length fails.
     """
     at = [
         margin[place]
         for ours, theirs, margin in zip(found, reference, margins, strict=True)
         if (place := agreement(ours, theirs)) < len(theirs)
     ]
-    worst = max(at, default=0.0)
+    alike = [len(row) for row in found] == [len(row) for row in reference]
+    worst = max(at, default=0.0) if alike else math.inf
     return Check(
         "first-divergence",
         worst,
@@ -76,20 +78,65 @@ def chi_square(samples: Sequence[int], probabilities_V: torch.Tensor) -> Check:
 
     One that the distribution rules out has p = 0.
     """
-    expected = probabilities_V.double().numpy() * len(samples)
+    return pooled_chi_square([samples], [probabilities_V])
+
+
+def pooled_chi_square(samples: Sequence[Sequence[int]], probabilities: Sequence[torch.Tensor]) -> Check:
+    """Samples of several distributions follow each its own: one test, of the sums of statistics and of freedoms."""
+    number = sum(map(len, samples))
+    statistic, freedom = 0.0, 0
+    for drawn, probabilities_V in zip(samples, probabilities, strict=True):
+        own = _pearson(drawn, probabilities_V.double().cpu().numpy())
+        if own is None:
+            return Check("chi-square", 0.0, ALPHA, False, f"{number:,} samples, some of probability 0")
+        statistic, freedom = statistic + own[0], freedom + own[1]
+    assert freedom > 0, f"{number} samples are too few to tell anything of {len(samples)} distributions"
+    p = float(scipy.stats.chi2.sf(statistic, freedom))
+    detail = f"{number:,} samples of {len(samples)} distributions, {freedom} degrees of freedom, alpha {ALPHA:g}"
+    return Check("chi-square", p, ALPHA, p >= ALPHA, detail)
+
+
+def _pearson(samples: Sequence[int], probabilities_V: np.ndarray) -> tuple[float, int] | None:
+    """The statistic and its degrees of freedom, none where nothing was drawn; None where an outcome cannot be."""
+    if not len(samples):
+        return 0.0, 0
+    expected = probabilities_V * len(samples)
     counts = Counter(samples)
     seen = np.array([counts[outcome] for outcome in range(len(expected))], dtype=float)
     if seen[expected == 0].any():
-        return Check("chi-square", 0.0, ALPHA, False, f"{len(samples):,} samples, some of probability 0")
+        return None
     rare = expected < 5
     if rare.any():
         seen, expected = np.append(seen[~rare], seen[rare].sum()), np.append(expected[~rare], expected[rare].sum())
-        if expected[-1] < 5:  # nor do they make five together: they join the rarest of the others
+        if expected[-1] < 5 and len(expected) > 1:  # nor do they make five together: they join the rarest other
             place = int(expected[:-1].argmin())
             seen[place], expected[place] = seen[place] + seen[-1], expected[place] + expected[-1]
             seen, expected = seen[:-1], expected[:-1]
-    p = float(scipy.stats.chisquare(seen, expected * seen.sum() / expected.sum()).pvalue)
-    return Check("chi-square", p, ALPHA, p >= ALPHA, f"{len(samples):,} samples over {len(expected)} outcomes")
+    return float(((seen - expected) ** 2 / expected).sum()), len(expected) - 1
+
+
+def same_logits(reference_BTV: torch.Tensor, found: Sequence[torch.Tensor], limit: float) -> Check:
+    """Every one of the found is the reference up to rounding.
+
+    The value is the largest difference over the reference's largest logit, or over 1 if that is more: rounding is
+    relative to what is summed.
+    """
+    worst = max(float((one_BTV - reference_BTV).abs().max()) for one_BTV in found)
+    largest = float(reference_BTV.abs().max())
+    value = worst / max(1.0, largest)
+    return Check("logits", value, limit, value <= limit, f"{worst:.3g} apart where the largest is {largest:.3g}")
+
+
+def same_bytes(expected: Sequence[int], given: Sequence[int]) -> Check:
+    """Every rank gave to the others what the closed form says; the value is how many ranks did."""
+    right = sum(ours == theirs for ours, theirs in zip(given, expected, strict=True))
+    detail = f"bytes by rank: {list(given)}, closed form {list(expected)}"
+    return Check("bytes", float(right), float(len(expected)), right == len(expected), detail)
+
+
+def unfinished_ranks(num_ranks: int, why: str) -> Check:
+    """Ranks that failed, or wait for each other for ever, give nothing that could be compared."""
+    return Check("ranks", 0.0, float(num_ranks), False, why)
 
 
 def divergence(reference_TV: torch.Tensor, found_TV: torch.Tensor, limit: float) -> Check:

@@ -3,16 +3,34 @@
 A technique that this model or machine cannot run says why and is reported so; nothing is left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 from transformers import PreTrainedModel
+from transformers.generation.streamers import BaseStreamer
 
-from evals.inference.checks import Check, token_exact
+from evals.inference.checks import Check, first_divergence, token_exact
+from evals.inference.protocol import Pairs, take_turns, timed
+from models.decoding.static import Emit, unheard
 
 NUM_DRAFT = 4
+# Stated before anything is measured. A number of bfloat16 has 8 bits: two logits that lie closer than this may swap.
+BFLOAT16_MARGIN = 0.25
+
+Tokens = list[list[int]]
+Work = Callable[[], Tokens]
+Judge = Callable[[Tokens, Tokens], list[Check]]
+
+
+class Stream(Protocol):
+    """A work that tells of its tokens as they are there: 0 where a prompt is begun, then how many more of each row."""
+
+    def __call__(self, emit: Emit = unheard) -> Tokens:
+        """All tokens, in the end."""
+        ...
 
 
 class Unsupported(Exception):
@@ -24,13 +42,19 @@ class Setting:
     """One cell of the grid: what every contest of it works on.
 
     prompts_BT: prompts of one length, to be continued by `num_tokens` tokens. drafter: a smaller model with the same
-    vocabulary, None where there is none.
+    vocabulary, None where there is none. checkpoint: where the model came from, for processes that load it themselves
+    and for its tokenizer. text, training_text, tasks, items: the job's, for techniques that change the answers.
     """
 
     model: PreTrainedModel
     prompts_BT: torch.Tensor
     num_tokens: int
     drafter: PreTrainedModel | None = None
+    checkpoint: Path | None = None
+    text: str = ""
+    training_text: str | None = None
+    tasks: tuple[str, ...] = ()
+    items: Path | None = None
 
     @property
     def window(self) -> int:
@@ -47,41 +71,105 @@ class Quality:
     ci95: tuple[float, float]
 
 
-Tokens = list[list[int]]
-Work = Callable[[], Tokens]
+@dataclass(frozen=True)
+class Trial:
+    """The checks, the technique's seconds in its first call, and the turns, None if a check failed.
+
+    Where a first call cannot be told from its preparations, its seconds are None.
+    """
+
+    checks: list[Check]
+    first_call_seconds: float | None
+    pairs: Pairs | None
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that did not hold."""
+        return [check for check in self.checks if not check.passed]
 
 
 @dataclass(frozen=True)
 class Contest:
     """Both sides do the same work; `check` judges what they returned.
 
-    figures: what the technique tells besides. quality: what it loses, None where its answers are the reference's.
+    figures: what the technique tells besides, whatever the check says; speeds: what it tells only if every check held.
+    quality: what it loses, None where its answers are the reference's. model: whose weights a step of the technique
+    reads, None for the setting's. streams: both sides as they tell of each token, where they decode token by token.
     """
 
     against: str
     baseline: Work
     technique: Work
-    check: Callable[[Tokens, Tokens], list[Check]]
+    check: Judge
     figures: Callable[[], dict[str, Any]] = field(default=dict)
     quality: Callable[[], Quality] | None = None
+    speeds: Callable[[], dict[str, Any]] = field(default=dict)
+    model: PreTrainedModel | None = None
+    streams: tuple[Stream, Stream] | None = None
+
+    def run(self, num_pairs: int, device: torch.device) -> Trial:
+        """The checks on a first call of both sides, which also warms them up; then they take turns."""
+        reference = self.baseline()
+        found: Tokens = []
+        seconds = timed(lambda: found.extend(self.technique()), device)
+        checks = self.check(reference, found)
+        held = all(check.passed for check in checks)
+        return Trial(checks, seconds, take_turns(self.baseline, self.technique, num_pairs, device) if held else None)
 
 
-def exact(reference: Tokens, found: Tokens) -> list[Check]:
-    """Token by token the same."""
-    return [token_exact(reference, found)]
+def lossless(setting: Setting, prompts: Sequence[Sequence[int]] | None = None) -> Judge:
+    """What a technique is held to that changes no answer: token by token the same.
+
+    In bfloat16, where sums in another order may tip a near tie: the same up to a place where the reference's own
+    logits, teacher forced, are as near as `BFLOAT16_MARGIN`. prompts: of the rows, the setting's if not given.
+    """
+    if setting.model.dtype == torch.float32:
+        return lambda reference, found: [token_exact(reference, found)]
+    rows = setting.prompts_BT.tolist() if prompts is None else prompts
+
+    def judge(reference: Tokens, found: Tokens) -> list[Check]:
+        lead = [margins(setting.model, *row) for row in zip(rows, reference, strict=True)]
+        return [first_divergence(reference, found, lead, BFLOAT16_MARGIN)]
+
+    return judge
 
 
-def generated(setting: Setting, model: PreTrainedModel | None = None, **options: bool) -> Work:
+@torch.inference_mode()
+def margins(model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """By how much the best logit of each token's place leads the next, all tokens given."""
+    inputs_1T = torch.tensor([[*prompt, *tokens[:-1]]], device=model.device)
+    logits_1TV = model(input_ids=inputs_1T, use_cache=False).logits[:, len(prompt) - 1 :].float()
+    best_T2 = logits_1TV.topk(2, dim=-1).values[0]
+    return (best_T2[:, 0] - best_T2[:, 1]).tolist()
+
+
+class _Heard(BaseStreamer):
+    """generate's hook: called with the prompt, then with each token of all rows."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit, self.step = emit, 0
+
+    def put(self, value: torch.Tensor) -> None:
+        """A step."""
+        self.emit(min(self.step, 1))
+        self.step += 1
+
+    def end(self) -> None:
+        """Nothing is left to tell."""
+
+
+def generated(setting: Setting, model: PreTrainedModel | None = None, **options: bool) -> Stream:
     """Greedy decoding by transformers' own generate, all rows at once."""
     model, prompts_BT = model or setting.model, setting.prompts_BT
 
-    def work() -> Tokens:
+    def work(emit: Emit = unheard) -> Tokens:
         out = cast(Any, model).generate(
             prompts_BT,
             attention_mask=torch.ones_like(prompts_BT),
             max_new_tokens=setting.num_tokens,
             min_new_tokens=setting.num_tokens,
             do_sample=False,
+            streamer=None if emit is unheard else _Heard(emit),
             **options,
         )
         return out[:, prompts_BT.shape[1] :].tolist()
@@ -89,6 +177,36 @@ def generated(setting: Setting, model: PreTrainedModel | None = None, **options:
     return work
 
 
-def row_by_row(setting: Setting, decode: Callable[[torch.Tensor, int], torch.Tensor]) -> Work:
+def all_rows(setting: Setting, decode: Callable[[torch.Tensor, int, Emit], torch.Tensor]) -> Stream:
+    """All rows together."""
+
+    def work(emit: Emit = unheard) -> Tokens:
+        emit(0)
+        return decode(setting.prompts_BT, setting.num_tokens, emit).tolist()
+
+    return work
+
+
+def row_by_row(setting: Setting, decode: Callable[[torch.Tensor, int, Emit], torch.Tensor]) -> Stream:
     """The rows one after another."""
-    return lambda: [decode(row_T[None], setting.num_tokens)[0].tolist() for row_T in setting.prompts_BT]
+
+    def work(emit: Emit = unheard) -> Tokens:
+        found = []
+        for row_T in setting.prompts_BT:
+            emit(0)
+            found.append(decode(row_T[None], setting.num_tokens, emit)[0].tolist())
+        return found
+
+    return work
+
+
+def streamed(
+    against: str,
+    baseline: Stream,
+    technique: Stream,
+    check: Judge,
+    figures: Callable[[], dict[str, Any]] = dict,
+    speeds: Callable[[], dict[str, Any]] = dict,
+) -> Contest:
+    """A contest of two sides that decode token by token."""
+    return Contest(against, baseline, technique, check, figures, speeds=speeds, streams=(baseline, technique))

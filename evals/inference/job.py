@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["cache", "attention", "precision", "speculation", "serving", "parallel"]
 Precision = Literal["float32", "bfloat16"]
@@ -17,19 +17,34 @@ KINDS: dict[str, Kind] = {
     "int8-weight-only": "precision",
     "int8-dynamic": "precision",
     "int4-weight-only": "precision",
+    "int8-dynamic-qat": "precision",
+    "int4-weight-only-qat": "precision",
     "speculative": "speculation",
+    "speculative-sampling": "speculation",
     "prompt-lookup": "speculation",
     "early-exit": "speculation",
     "prefix-cache": "cache",
     "batching": "serving",
     "continuous-batching": "serving",
+    "tensor-parallel-2": "parallel",
+    "tensor-parallel-4": "parallel",
+    "pipeline-parallel-2": "parallel",
+    "pipeline-parallel-4": "parallel",
+    "sequence-parallel-2": "parallel",
+    "sequence-parallel-4": "parallel",
 }
 TECHNIQUES = tuple(KINDS)
+COMPOSITIONS = (
+    "static-cache x batching",
+    "bfloat16 x static-cache",
+    "bfloat16 x speculative",
+    "int8-weight-only x speculative",
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One technique at one cell of the grid; the prompts are parts of `text`.
+    """One technique, or a composition of two, at one cell of the grid; the prompts are parts of `text`.
 
     dtype: of the model on both sides. training_text: what quantisation-aware training may train on. tasks and items:
     what a technique that changes the answers is asked besides, by lm-eval.
@@ -52,8 +67,11 @@ class Job:
     items: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.technique not in TECHNIQUES:
-            raise ValueError(f"technique {self.technique!r}: give one of {', '.join(TECHNIQUES)}")
+        known = (*TECHNIQUES, *COMPOSITIONS)
+        if self.technique not in known:
+            raise ValueError(f"technique {self.technique!r}: give one of {', '.join(known)}")
+        if self.dtype not in get_args(Precision):
+            raise ValueError(f"dtype {self.dtype!r}: give one of {', '.join(get_args(Precision))}")
         for name in ("prompt_tokens", "new_tokens", "batch", "num_pairs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: give at least 1")

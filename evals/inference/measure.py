@@ -9,21 +9,73 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from evals.inference.ceilings import Ceilings
-from evals.inference.contest import Contest, Setting, Unsupported
-from evals.inference.job import Job
-from evals.inference.protocol import take_turns, timed
+from evals.inference.ceilings import Ceilings, count_params, least_seconds
+from evals.inference.checks import Check
+from evals.inference.contest import Contest, Setting, Trial, Unsupported
+from evals.inference.job import KINDS, Job
+from evals.inference.resources import Memory, latencies
 from evals.inference.techniques import CONTESTS
+
+OUR_FAMILIES = {"granite": "decoder"}  # by transformers' name of the architecture
 
 
 def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
-    """The row of results/inference.json: a speed only where every check held. Raises ValueError for bad input."""
+    """The row of results/inference.json: a speed only where every check held. Raises ValueError for bad input.
+
+    An incorrect row has its checks and what the technique loses, and nothing that was timed; one that is not supported
+    has the reason alone.
+    """
+    assert job.technique in KINDS, f"{job.technique} is a composition"
     logging.set_verbosity_error()
+    memory = Memory(torch.device(job.device))
     setting = prepare(job)
-    head = {
-        "technique": job.technique,
+    head = {"technique": job.technique, "kind": KINDS[job.technique], **describe(job, setting)}
+    try:
+        contest = CONTESTS[job.technique](setting)
+        trial = contest.run(job.num_pairs, setting.model.device)
+    except Unsupported as why:
+        return head | {"status": "unsupported", "reason": str(why)}
+    judged = {"against": contest.against, **told_checks(trial), **contest.figures()}
+    judged["quality"] = asdict(contest.quality()) if contest.quality else None
+    if trial.pairs is None:
+        return head | judged | {"status": "incorrect", "reason": "; ".join(map(explain, trial.failed))}
+    ratio, interval = trial.pairs.ratio()
+    seconds = float(np.median(trial.pairs.technique))
+    model = contest.model or setting.model
+    least = least_seconds(model, job.batch, job.prompt_tokens, job.new_tokens, ceilings)
+    return head | judged | {
+        "status": "ok",
+        "reason": "",
+        "ratio": ratio,
+        "ci95": interval,
+        "seconds": asdict(trial.pairs),
+        "tokens_per_second": job.batch * job.new_tokens / seconds,
+        "first_call_seconds": trial.first_call_seconds,
+        "roofline_share": least / seconds,
+        **contest.speeds(),
+        **(resources(contest, memory) if isinstance(contest, Contest) else {}),
+    }  # fmt: skip
+
+
+def resources(contest: Contest, memory: Memory) -> dict[str, Any]:
+    """Figures that are taken in calls of their own; a process for each rank has none."""
+    told = latencies(contest.streams, memory.device) if contest.streams else {}
+    for name, work in (("baseline_peak_bytes", contest.baseline), ("peak_bytes", contest.technique)):
+        peak = memory.peak(work)
+        if peak is not None:
+            told[name] = peak
+    return told
+
+
+def describe(job: Job, setting: Setting) -> dict[str, Any]:
+    """What every row says of its model and its cell of the grid."""
+    config = setting.model.config
+    return {
         "model": str(job.model),
+        "family": OUR_FAMILIES.get(config.model_type, config.model_type),
         "params": count_params(setting.model),
+        "layers": config.num_hidden_layers,
+        "size": config.hidden_size,
         "dtype": str(setting.model.dtype).removeprefix("torch."),
         "prompt": job.prompt_tokens,
         "output": job.new_tokens,
@@ -31,59 +83,39 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
         "device": job.device,
         "metric": "seconds from prompt to last token",
     }
-    try:
-        contest = CONTESTS[job.technique](setting)
-        checks, first_seconds = judge(contest, setting)
-    except Unsupported as why:
-        return head | {"status": "unsupported", "reason": str(why)}
-    judged = {"against": contest.against, "checks": [asdict(check) for check in checks], **contest.figures()}
-    judged["quality"] = asdict(contest.quality()) if contest.quality else None
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        reason = "; ".join(
-            f"{check.kind} {check.value:.4g} (limit {check.limit:g}): {check.detail}" for check in failed
-        )
-        return head | judged | {"status": "incorrect", "reason": reason}
-    device = setting.model.device
-    pairs = take_turns(contest.baseline, contest.technique, job.num_pairs, device)
-    ratio, interval = pairs.ratio()
-    seconds = float(np.median(pairs.technique))
-    return head | judged | {
-        "status": "ok",
-        "reason": "",
-        "ratio": ratio,
-        "ci95": interval,
-        "seconds": asdict(pairs),
-        "tokens_per_second": job.batch * job.new_tokens / seconds,
-        "first_call_seconds": first_seconds,
-        "roofline_share": least_seconds(setting, ceilings) / seconds,
-    }  # fmt: skip
 
 
-def judge(contest: Contest, setting: Setting) -> tuple[list[Any], float]:
-    """The checks on a first call of both sides, which also warms them up, and the technique's seconds in it."""
-    reference = contest.baseline()
-    found: list[list[int]] = []
-    seconds = timed(lambda: found.extend(contest.technique()), setting.model.device)
-    return contest.check(reference, found), seconds
+def told_checks(trial: Trial) -> dict[str, Any]:
+    """All checks, and the one that stands for them: the first that failed, else the first."""
+    (check, *_) = trial.failed or trial.checks
+    return {"check": asdict(check), "checks": [asdict(check) for check in trial.checks]}
+
+
+def explain(check: Check) -> str:
+    """A failed check in a line."""
+    return f"{check.kind} {check.value:.4g} (limit {check.limit:g}): {check.detail}"
 
 
 def prepare(job: Job) -> Setting:
-    """Models in float32 and prompts from evenly spaced places of the text."""
-    model = load(job.model, job.device)
+    """Models in the job's precision and prompts from evenly spaced places of the text."""
+    model = load(job.model, job)
     drafter = None
     if job.drafter is not None:
-        drafter = load(job.drafter, job.device)
+        drafter = load(job.drafter, job)
         vocabularies = [AutoTokenizer.from_pretrained(path).get_vocab() for path in (job.model, job.drafter)]
         if vocabularies[0] != vocabularies[1]:
             raise ValueError(f"drafter {job.drafter}: its tokenizer is not that of {job.model}")
-    return Setting(model, read_prompts(job).to(job.device), job.new_tokens, drafter)
+    prompts_BT = read_prompts(job).to(job.device)
+    return Setting(
+        model, prompts_BT, job.new_tokens, drafter, job.model, job.text, job.training_text, job.tasks, job.items
+    )
 
 
-def load(path: Path, device: str) -> PreTrainedModel:
-    """A Hugging Face directory in float32, with torch's fused attention."""
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
-    torch.nn.Module.to(model, device)
+def load(path: Path, job: Job) -> PreTrainedModel:
+    """A Hugging Face directory, with torch's fused attention."""
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[job.dtype]
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    torch.nn.Module.to(model, job.device)
     return model.eval()
 
 
@@ -95,22 +127,3 @@ def read_prompts(job: Job) -> torch.Tensor:
         raise ValueError(f"the text has {len(tokens)} tokens, {job.batch} prompts need {needed}: give a longer one")
     starts = np.linspace(0, len(tokens) - job.prompt_tokens, job.batch).astype(int)
     return torch.tensor([tokens[start : start + job.prompt_tokens] for start in starts])
-
-
-def count_params(model: PreTrainedModel) -> int:
-    """Parameters without the embedding and the output head."""
-    ends = {id(module.weight) for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module}
-    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in ends)
-
-
-def least_seconds(setting: Setting, ceilings: Ceilings) -> float:
-    """What reading every weight once a step, or multiplying by it once a token, takes at the machine's ceilings.
-
-    A batch decodes all its rows in one step. A model that stays in the processor's caches may beat the bandwidth of
-    memory, and a technique that takes fewer steps beats both.
-    """
-    head = setting.model.get_output_embeddings()
-    multiplied = count_params(setting.model) + (head.weight.numel() if head else 0)
-    read = setting.num_tokens * multiplied * 4 / ceilings.bytes_per_second
-    tokens = setting.num_tokens * len(setting.prompts_BT)
-    return max(read, 2 * multiplied * tokens / ceilings.flops_per_second["float32"])

@@ -5,14 +5,14 @@ same shows what ratio is still nothing.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.stats
 import torch
 
-RESAMPLES = 2_000
 CONTROLS = 20
 CONFIDENCE = 0.95
 
@@ -30,24 +30,33 @@ class Pairs:
         return np.array(self.baseline) / np.array(self.technique)
 
     def ratio(self) -> tuple[float, tuple[float, float]]:
-        """Median of the turns and its 95% interval, by a bootstrap with a fixed seed."""
-        ratios = self.ratios
-        draws = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(np.median(ratios[draws], axis=1), [tail, 1 - tail])
-        return float(np.median(ratios)), (float(low), float(high))
+        """Median of the turns and its 95% interval."""
+        return median_interval(self.ratios)
+
+
+def median_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Median, and the two of the values that hold the true median between them with 95% probability or more.
+
+    Distribution-free, by the sign test (Thompson 1936): how many of n values lie below their median is binomial. Of 9
+    the second and the second last: 96.1%; of 11 98.8%. Fewer than six cannot give 95%: of five, all of them, it is
+    93.8%.
+    """
+    ordered = np.sort(values)
+    below = max(1, int(scipy.stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)))
+    return float(np.median(ordered)), (float(ordered[below - 1]), float(ordered[-below]))
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call, the device's queue included."""
-    _synchronise(device)
+    synchronise(device)
     began = time.perf_counter()
     work()
-    _synchronise(device)
+    synchronise(device)
     return time.perf_counter() - began
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -59,12 +68,16 @@ def take_turns(
     device: torch.device,
 ) -> Pairs:
     """Times both sides `num_pairs` times, the order reversed every other time; both are to be warm."""
-    pairs = Pairs([], [])
-    sides = [(baseline, pairs.baseline), (technique, pairs.technique)]
-    for index in range(num_pairs):
-        for work, seconds in sides[:: -1 if index % 2 else 1]:
-            seconds.append(timed(work, device))
-    return pairs
+    return Pairs(*interleaved([baseline, technique], num_pairs, device))
+
+
+def interleaved(works: Sequence[Callable[[], object]], num_turns: int, device: torch.device) -> list[list[float]]:
+    """Seconds of each work in every turn, the order reversed every other turn."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for turn in range(num_turns):
+        for work, own in list(zip(works, seconds, strict=True))[:: -1 if turn % 2 else 1]:
+            own.append(timed(work, device))
+    return seconds
 
 
 def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from models.decoding.static import Emit, StaticDecoder, unheard
 
 # Keys and values of a run of tokens, a pair a layer (1, H, T, D).
 States = list[tuple[torch.Tensor, torch.Tensor]]
@@ -47,9 +49,13 @@ class PrefixTree:
         if max_bytes < 1:
             raise ValueError(f"max_bytes {max_bytes}: a prefix cache needs room, give at least 1")
         self.max_bytes = max_bytes
+        self._clock = itertools.count(1)
+        self.clear()
+
+    def clear(self) -> None:
+        """Drops everything."""
         self.root = Node((), [], None, 0)
         self.bytes = 0
-        self._clock = itertools.count(1)
 
     def nodes(self) -> Iterator[Node]:
         """Every node but the root, parents first."""
@@ -65,6 +71,8 @@ class PrefixTree:
         for node, shared in self._path(tokens):
             found.append(cut(node.states, 0, shared) if shared < len(node.tokens) else node.states)
             length += shared
+        if len(found) == 1:
+            return length, found[0]
         layers = [list(zip(*layer, strict=True)) for layer in zip(*found, strict=True)]
         return length, [(torch.cat(keys, dim=2), torch.cat(values, dim=2)) for keys, values in layers]
 
@@ -123,41 +131,30 @@ class PrefixTree:
 
 
 class PrefixDecoder:
-    """Greedy decoding of an untouched model, prompt after prompt, that computes no prefix twice while it is kept.
+    """Greedy decoding, prompt after prompt, that computes no prefix twice while the tree keeps it.
 
     Raises ValueError for a model that does not keep the keys and values of all tokens.
     """
 
-    def __init__(self, model: PreTrainedModel, tree: PrefixTree) -> None:
+    def __init__(self, decoder: StaticDecoder, tree: PrefixTree) -> None:
+        model = decoder.model
         if any(type(layer) is not DynamicLayer for layer in DynamicCache(config=model.config).layers):
             raise ValueError(f"prefix cache: {type(model).__name__} does not keep the states of all tokens")
-        self.model, self.tree = model, tree
+        self.decoder, self.tree = decoder, tree
+        self.tokens_seen = self.tokens_found = 0
+
+    def forget(self) -> None:
+        """Begins anew with an empty tree."""
+        self.tree.clear()
         self.tokens_seen = self.tokens_found = 0
 
     @torch.inference_mode()
-    def greedy(self, prompt_1T: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    def greedy(self, prompt_1T: torch.Tensor, num_tokens: int, emit: Emit = unheard) -> torch.Tensor:
         """The most probable continuation (1, num_tokens); the prompt joins the tree."""
         prompt = prompt_1T[0].tolist()
         found, states = self.tree.match(prompt[:-1])  # the last token's logits are to be computed
         self.tokens_seen += len(prompt)
         self.tokens_found += found
-        cache = DynamicCache(config=self.model.config)
-        for layer, (keys, values) in enumerate(states):
-            cache.update(keys, values, layer)
-        logits_BTV = self.model(input_ids=prompt_1T[:, found:], past_key_values=cache, use_cache=True).logits
-        self.tree.insert(prompt, _states(cache))
-        tokens = [logits_BTV[:, -1:].argmax(-1)]
-        while len(tokens) < num_tokens:
-            logits_BTV = self.model(input_ids=tokens[-1], past_key_values=cache, use_cache=True).logits
-            tokens.append(logits_BTV[:, -1:].argmax(-1))
-        return torch.cat(tokens, dim=1)
-
-
-def _states(cache: DynamicCache) -> States:
-    states = []
-    for layer in cache.layers:
-        assert isinstance(layer, DynamicLayer)
-        assert layer.keys is not None
-        assert layer.values is not None
-        states.append((layer.keys, layer.values))
-    return states
+        logits_11V = self.decoder.resume(states, prompt_1T) if found else self.decoder.prefill(prompt_1T)
+        self.tree.insert(prompt, self.decoder.states())
+        return self.decoder.follow(logits_11V, num_tokens, emit)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedModel
 
-from models.decoding.static import StaticDecoder
+from models.decoding.static import Emit, StaticDecoder, unheard
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,16 @@ class VerifySampled:
         """How many stand, and the token after them."""
         target_QV = torch.softmax(logits_QV.double() / self.sampled.temperature, -1)
         for place, token in enumerate(draft.tokens):
-            p_V = target_QV[place]
-            q_V = torch.zeros_like(p_V) if draft.probabilities_GV is None else draft.probabilities_GV[place]
-            if draft.probabilities_GV is None:
-                q_V[token] = 1.0
-            if self.sampled.uniform() * float(q_V[token]) >= float(p_V[token]):
-                return place, self.sampled.draw((p_V - q_V).clamp_min(0))
+            q = 1.0 if draft.probabilities_GV is None else float(draft.probabilities_GV[place, token])
+            if self.sampled.uniform() * q >= float(target_QV[place, token]):
+                return place, self.sampled.draw(self._left(target_QV[place], draft, place))
         return len(draft.tokens), self.sampled.draw(target_QV[len(draft.tokens)])
+
+    def _left(self, p_V: torch.Tensor, draft: Draft, place: int) -> torch.Tensor:
+        """What p has over q, up to a factor."""
+        if draft.probabilities_GV is not None:
+            return (p_V - draft.probabilities_GV[place]).clamp_min(0)
+        return p_V.index_fill(0, torch.tensor(draft.tokens[place], device=p_V.device), 0.0)
 
 
 class ModelDrafter:
@@ -204,34 +207,45 @@ class SpeculativeDecoder:
                 )
         self.target, self.drafter, self.num_draft = target, drafter, num_draft
 
-    def greedy(self, prompt_1T: torch.Tensor, num_tokens: int, verify: Verify = verify_greedy) -> Speculated:
-        """What the target's greedy decoding gives, or as `verify` has it."""
-        return self._decode(prompt_1T, num_tokens, most_probable, verify)
-
-    def sample(
-        self, prompt_1T: torch.Tensor, num_tokens: int, temperature: float, generator: torch.Generator
+    def greedy(
+        self, prompt_1T: torch.Tensor, num_tokens: int, emit: Emit = unheard, verify: Verify = verify_greedy
     ) -> Speculated:
-        """A sample of the target's distribution at a temperature above 0."""
-        sampled = Sampled(temperature, generator)
-        return self._decode(prompt_1T, num_tokens, sampled, VerifySampled(sampled))
+        """What the target's greedy decoding gives, or as `verify` has it."""
+        return self._decode(prompt_1T, num_tokens, most_probable, verify, emit)
+
+    def sample(self, prompt_1T: torch.Tensor, num_tokens: int, sampled: Sampled, emit: Emit = unheard) -> Speculated:
+        """A sample of the target's distribution at the temperature of `sampled`."""
+        return self._decode(prompt_1T, num_tokens, sampled, VerifySampled(sampled), emit)
+
+    def round(self, sequence: list[int], choose: Choose, verify: Verify) -> tuple[Draft, list[int]]:
+        """A draft after a sequence of which all but the last token was read, and what of it and after it stands.
+
+        Whole drafts only: one number of tokens a step is one compiled step.
+        """
+        draft = self.drafter.draft(sequence, self.num_draft, choose)
+        tokens_1Q = torch.tensor([[sequence[-1], *draft.tokens]], device=self.target.model.device)
+        num_accepted, token = verify(self.target.step(tokens_1Q)[0], draft)
+        self.target.rewind(len(sequence) + num_accepted)
+        return draft, [*draft.tokens[:num_accepted], token]
 
     @torch.inference_mode()
-    def _decode(self, prompt_1T: torch.Tensor, num_tokens: int, choose: Choose, verify: Verify) -> Speculated:
-        """Whole drafts only: one number of tokens a step is one compiled step; what is too much is cut at the end."""
+    def _decode(
+        self, prompt_1T: torch.Tensor, num_tokens: int, choose: Choose, verify: Verify, emit: Emit
+    ) -> Speculated:
+        """What the last round gives too much is cut."""
         sequence: list[int] = prompt_1T[0].tolist()
         first, _ = choose(self.target.prefill(prompt_1T)[0, -1])
+        emit(1)
         self.drafter.begin(prompt_1T)
         sequence.append(first)
         end, num_verifications = prompt_1T.shape[1] + num_tokens, 0
         proposed, accepted = [0] * self.num_draft, [0] * self.num_draft
         while len(sequence) < end:
-            draft = self.drafter.draft(sequence, self.num_draft, choose)
-            tokens_1Q = torch.tensor([[sequence[-1], *draft.tokens]], device=prompt_1T.device)
-            num_accepted, token = verify(self.target.step(tokens_1Q)[0], draft)
-            sequence += [*draft.tokens[:num_accepted], token]
-            self.target.rewind(len(sequence) - 1)
+            draft, found = self.round(sequence, choose, verify)
+            emit(min(len(found), end - len(sequence)))
+            sequence += found
             num_verifications += 1
             for place in range(len(draft.tokens)):
-                proposed[place] += place <= num_accepted
-                accepted[place] += place < num_accepted
+                proposed[place] += place < len(found)
+                accepted[place] += place < len(found) - 1
         return Speculated(sequence[prompt_1T.shape[1] : end], num_verifications, proposed, accepted)

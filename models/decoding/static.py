@@ -3,11 +3,19 @@
 Letters: B batch, T tokens of the prompt, Q tokens of a step, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, StaticCache
 from transformers.cache_utils import StaticLayer
+
+Emit = Callable[[int], None]  # hears of tokens as they are there: how many more of each row
+Choice = Callable[[torch.Tensor], tuple[int, Any]]  # logits (V) to a token, and what else the choice tells
+
+
+def unheard(num_tokens: int) -> None:
+    """Nobody listens."""
 
 
 def _logits(model: PreTrainedModel, cache: StaticCache, tokens_BQ: torch.Tensor) -> torch.Tensor:
@@ -37,14 +45,46 @@ class StaticDecoder:
         self._step = _compiled() if compile else _logits
 
     def prefill(self, prompt_BT: torch.Tensor) -> torch.Tensor:
-        """Begins anew with a prompt; returns its logits (B, T, V). Raises ValueError where it fills the window."""
-        if prompt_BT.shape[1] >= self.window:
-            raise ValueError(
-                f"a prompt of {prompt_BT.shape[1]} tokens leaves no room in a window of {self.window}: shorten it"
-            )
+        """Begins anew with a prompt; the logits of its last token (B, 1, V).
+
+        Raises ValueError where it fills the window.
+        """
         self.rewind(0)
-        self.length = prompt_BT.shape[1]
-        return _logits(self.model, self.cache, prompt_BT)
+        return self._read(prompt_BT)
+
+    @torch.inference_mode()
+    def resume(self, states: Sequence[tuple[torch.Tensor, torch.Tensor]], prompt_1T: torch.Tensor) -> torch.Tensor:
+        """`prefill`, where keys and values of the prompt's first tokens are known: a pair a layer, (1, H, T, D)."""
+        self.rewind(0)
+        found = states[0][0].shape[2]
+        assert found < prompt_1T.shape[1], "the last token's logits are to be computed"
+        for layer, (keys, values) in zip(self._layers(), states, strict=True):
+            if not layer.is_initialized:
+                layer.lazy_initialization(keys, values)
+            assert layer.keys is not None
+            assert layer.values is not None
+            layer.keys[:, :, :found], layer.values[:, :, :found] = keys, values
+            layer.cumulative_length.fill_(found)
+        self.length = found
+        return self._read(prompt_1T[:, found:])
+
+    def _read(self, tokens_BQ: torch.Tensor) -> torch.Tensor:
+        """A prompt, or what is left of it; not compiled, for every length were another step to compile."""
+        self.length += tokens_BQ.shape[1]
+        if self.length >= self.window:
+            raise ValueError(
+                f"a prompt of {self.length} tokens leaves no room in a window of {self.window}: shorten it"
+            )
+        return self.model(input_ids=tokens_BQ, past_key_values=self.cache, use_cache=True, logits_to_keep=1).logits
+
+    def states(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of the tokens so far, a pair a layer (B, H, T, D): views, which the next step overwrites."""
+        found = []
+        for layer in self._layers():
+            assert layer.keys is not None
+            assert layer.values is not None
+            found.append((layer.keys[:, :, : self.length], layer.values[:, :, : self.length]))
+        return found
 
     def step(self, tokens_BQ: torch.Tensor) -> torch.Tensor:
         """Appends Q tokens to each row; returns their logits (B, Q, V)."""
@@ -56,16 +96,35 @@ class StaticDecoder:
         """Takes back all tokens after the first `length`."""
         assert length <= self.length, f"cannot rewind {self.length} tokens to {length}"
         self.length = length
-        for layer in self.cache.layers:
-            assert isinstance(layer, StaticLayer)
+        for layer in self._layers():
             layer.cumulative_length.fill_(length)
 
+    def _layers(self) -> list[StaticLayer]:
+        layers = [layer for layer in self.cache.layers if isinstance(layer, StaticLayer)]
+        assert len(layers) == len(self.cache.layers)
+        return layers
+
     @torch.inference_mode()
-    def greedy(self, prompt_BT: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    def greedy(self, prompt_BT: torch.Tensor, num_tokens: int, emit: Emit = unheard) -> torch.Tensor:
         """The most probable continuation, token by token (B, num_tokens)."""
-        token_B1 = self.prefill(prompt_BT)[:, -1:].argmax(-1)
-        tokens = [token_B1]
+        return self.follow(self.prefill(prompt_BT), num_tokens, emit)
+
+    @torch.inference_mode()
+    def follow(self, logits_B1V: torch.Tensor, num_tokens: int, emit: Emit = unheard) -> torch.Tensor:
+        """`greedy` after a prompt that has been read, from its last logits on."""
+        tokens = [logits_B1V.argmax(-1)]
+        emit(1)
         while len(tokens) < num_tokens:
-            token_B1 = self.step(token_B1).argmax(-1)
-            tokens.append(token_B1)
+            tokens.append(self.step(tokens[-1]).argmax(-1))
+            emit(1)
         return torch.cat(tokens, dim=1)
+
+    @torch.inference_mode()
+    def sample(self, prompt_1T: torch.Tensor, num_tokens: int, choose: Choice, emit: Emit = unheard) -> list[int]:
+        """A continuation of one prompt, each token as `choose` has it."""
+        tokens = [choose(self.prefill(prompt_1T)[0, -1])[0]]
+        emit(1)
+        while len(tokens) < num_tokens:
+            tokens.append(choose(self.step(torch.tensor([tokens[-1:]], device=prompt_1T.device))[0, -1])[0])
+            emit(1)
+        return tokens

@@ -6,17 +6,20 @@ from pathlib import Path
 import pandas as pd
 from playwright.sync_api import Page, expect
 
+from analysis.inference import analyse
 from analysis.report import FIGURES, write_report
+from tests.analysis.inference_rows import inference_table
 
-# The law's figures and the held-out one.
-NUM_FIGURES = len(FIGURES) + 1
+# The law's figures, the held-out one, and those of inference.
+NUM_FIGURES = len(FIGURES) + 1 + 8
 
 
 def test_every_figure_is_drawn_without_a_network(
     sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
 ) -> None:
     report = tmp_path / "report.html"
-    write_report(sweep, sweep_law, report, {"revision": "abc"})
+    measured = inference_table()
+    write_report(sweep, sweep_law, report, {"revision": "abc"}, inference=measured | analyse(measured))
     complaints: list[str] = []
     requested: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

@@ -11,7 +11,7 @@ from experiments.params import Params, build, load
 from models.ladder import Shape
 from sweeps.grid import Block, cells
 
-PRESETS = ("smoke", "laptop", "full", "gpu", "cluster")
+PRESETS = ("smoke", "laptop", "inference", "full", "gpu", "cluster")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -36,6 +36,29 @@ def test_the_mixture_is_enough_for_the_suite_that_trains_on_it(root: Path, prese
     assert training.precision == "float32" or params.executor.device == "cuda"
     for ability in abilities.catalogue.values():
         assert num_items(ability, abilities.items, abilities.seed) == abilities.items
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_measured_is_there_and_fits_its_window(root: Path, preset: str) -> None:
+    params = load(root / "experiments" / "presets" / f"{preset}.yaml")
+    asked = params.inference
+    assert asked is not None
+    vocab_size = params.tokenizer.vocab_size
+    names = {
+        f"{suite}/{cell.name}"
+        for suite in ("inference", "teacher")
+        for cell in cells(suite, params.suites[suite], vocab_size)
+    }
+    assert f"inference/{asked.drafter}" in names
+    for block in asked.measured:
+        for model in block.models or [name for name in names if name.startswith("inference/")]:
+            suite, _, cell = f"inference/{model}".removeprefix("inference/inference/").rpartition("/")
+            if model == "random":
+                continue
+            suite = suite.rpartition("/")[2] or "inference"
+            assert f"{suite}/{cell}" in names
+            window = params.suites[suite].training.sequence_length
+            assert max(block.prompts) + max(block.outputs) <= window
 
 
 @functools.cache

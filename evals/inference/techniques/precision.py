@@ -1,62 +1,69 @@
-"""Fewer bits: weights, and arithmetic or activations with them. What comes out differs, within stated limits."""
+"""Fewer bits: weights, and arithmetic or activations with them. What comes out differs, within stated limits.
+
+B rows of the batch, T tokens of a prompt, Q tokens that follow it, V the vocabulary.
+"""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from evals.inference.checks import Check, divergence, first_divergence
-from evals.inference.contest import Contest, Setting, Tokens, Unsupported, generated
+from evals.inference.contest import (
+    BFLOAT16_MARGIN,
+    Contest,
+    Judge,
+    Setting,
+    Stream,
+    Tokens,
+    Unsupported,
+    all_rows,
+    generated,
+    margins,
+)
+from evals.inference.quality import Compared, ability_delta, compare, cut, held_out, tokenise
 from models.decoding.quantised import Kind, count_bytes, quantise
 from models.decoding.static import StaticDecoder
 
-# Limits are stated before anything is measured. A logit of bfloat16 has 8 bits: two that lie closer than this may swap.
-BFLOAT16_MARGIN = 0.25
+# Limits are stated before anything is measured.
 BFLOAT16_KL = 1e-2
 # The mean divergence is by how many nats a token the loss on the reference's own continuations rises: 1 %, 5 % and 10 %
 # of perplexity. Int8 rounds to 255 steps a row, activations besides in the second; int4 to 15 a group of 32.
 QUANTISED_KL: dict[Kind, float] = {"int8-weight-only": 1e-2, "int8-dynamic": 5e-2, "int4-weight-only": 1e-1}
+# Tokens of held-out text that a check forces through the steps that are timed, beside the reference's continuations.
+CHECKED = 512
+
+Forced = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-@torch.inference_mode()
-def _forced(setting: Setting, model: PreTrainedModel, tokens: Tokens) -> torch.Tensor:
-    """A model's logits of the reference's tokens (B, T, V), teacher forced, in one pass."""
-    continued = torch.tensor(tokens, device=setting.prompts_BT.device)
-    inputs = torch.cat([setting.prompts_BT, continued], dim=1)[:, :-1]
-    return model(input_ids=inputs, use_cache=False).logits[:, setting.prompts_BT.shape[1] - 1 :]
-
-
-@torch.inference_mode()
-def _forced_by_step(setting: Setting, decoder: StaticDecoder, tokens: Tokens) -> torch.Tensor:
-    """The same by the very steps that are timed: what is compiled may be wrong where one eager pass is right."""
-    logits = [decoder.prefill(setting.prompts_BT)[:, -1:]]
-    for token_B in torch.tensor(tokens, device=setting.prompts_BT.device).T[:-1]:
-        logits.append(decoder.step(token_B.clone()[:, None]))
-    return torch.cat(logits, dim=1)
-
-
-def _near(reference_BTV: torch.Tensor, found_BTV: torch.Tensor, limit: float) -> Check:
-    """Over all tokens of all rows."""
-    return divergence(reference_BTV.flatten(0, 1), found_BTV.float().flatten(0, 1), limit)
+def halved(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy in bfloat16. Raises ValueError for a model that is."""
+    if model.dtype == torch.bfloat16:
+        raise ValueError("the model is in bfloat16 as it is: ask for it in float32")
+    half = copy.deepcopy(model)
+    torch.nn.Module.to(half, torch.bfloat16)
+    return half
 
 
 def bfloat16(setting: Setting) -> Contest:
     """Weights and arithmetic in bfloat16 against float32."""
-    half = copy.deepcopy(setting.model)
-    torch.nn.Module.to(half, torch.bfloat16)
+    try:
+        half = halved(setting.model)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    compared = cache(lambda: compare(setting.model, [half], held_out(setting))[0])
 
     def check(reference: Tokens, found: Tokens) -> list[Check]:
-        logits_BTV = _forced(setting, setting.model, reference)
-        best_BT2 = logits_BTV.topk(2, dim=-1).values
-        margin_BT = best_BT2[..., 0] - best_BT2[..., 1]
+        lead = [margins(setting.model, *row) for row in zip(setting.prompts_BT.tolist(), reference, strict=True)]
         return [
-            first_divergence(reference, found, margin_BT.tolist(), BFLOAT16_MARGIN),
-            _near(logits_BTV, _forced(setting, half, reference), BFLOAT16_KL),
+            first_divergence(reference, found, lead, BFLOAT16_MARGIN),
+            near(setting, reference, in_one_pass(setting.model), in_one_pass(half), BFLOAT16_KL),
         ]
 
-    return Contest("float32", generated(setting), generated(setting, half), check)
+    return lossy("float32", generated(setting), generated(setting, half), check, setting, half, compared)
 
 
 def quantised(kind: Kind) -> Callable[[Setting], Contest]:
@@ -69,31 +76,102 @@ def quantised(kind: Kind) -> Callable[[Setting], Contest]:
         except ValueError as error:
             raise Unsupported(str(error)) from None
         whole, short = (StaticDecoder(model, setting.window) for model in (setting.model, low))
+        compared = cache(lambda: compare(setting.model, [low], held_out(setting))[0])
 
         def check(reference: Tokens, found: Tokens) -> list[Check]:
-            logits_BTV = _forced(setting, setting.model, reference)
-            return [_near(logits_BTV, _forced_by_step(setting, short, reference), QUANTISED_KL[kind])]
+            return [near(setting, reference, in_one_pass(setting.model), step_by_step(short), QUANTISED_KL[kind])]
 
-        def figures() -> dict[str, Any]:
-            return {
-                "log_perplexity_delta": _loss(low, setting.prompts_BT) - _loss(setting.model, setting.prompts_BT),
-                "bytes": float(count_bytes(low)),
-                "bytes_saved": 1 - count_bytes(low) / count_bytes(setting.model),
-            }
-
-        return Contest(
-            "float32, static cache",
-            lambda: whole.greedy(setting.prompts_BT, setting.num_tokens).tolist(),
-            lambda: short.greedy(setting.prompts_BT, setting.num_tokens).tolist(),
-            check,
-            figures,
-        )
+        streams = (all_rows(setting, whole.greedy), all_rows(setting, short.greedy))
+        return lossy(steps_of(setting), *streams, check, setting, low, compared)
 
     return contest
 
 
-@torch.inference_mode()
-def _loss(model: PreTrainedModel, tokens_BT: torch.Tensor) -> float:
-    """Of every token but each row's first, in nats a token."""
-    logits_BTV = model(input_ids=tokens_BT, use_cache=False).logits[:, :-1].float()
-    return float(torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), tokens_BT[:, 1:].flatten()))
+def lossy(
+    against: str,
+    baseline: Stream,
+    technique: Stream,
+    check: Judge,
+    setting: Setting,
+    low: PreTrainedModel,
+    compared: Callable[[], Compared],
+    figures: Callable[[], dict[str, Any]] = dict,
+) -> Contest:
+    """A contest whose technique is another model, which says how it compares with the setting's."""
+    return Contest(
+        against,
+        baseline,
+        technique,
+        check,
+        lambda: told(setting, low, compared()) | figures(),
+        lambda: compared().quality(),
+        model=low,
+        streams=(baseline, technique),
+    )
+
+
+def steps_of(setting: Setting) -> str:
+    """What quantised steps are held against: compiled steps of the same shapes, without quantisation."""
+    return f"{str(setting.model.dtype).removeprefix('torch.')}, static cache"
+
+
+def told(setting: Setting, low: PreTrainedModel, compared: Compared) -> dict[str, Any]:
+    """Divergence on held-out text, bytes, and accuracy where the setting has tasks to ask."""
+    figures: dict[str, Any] = compared.figures() | {
+        "bytes": float(count_bytes(low)),
+        "bytes_saved": 1 - count_bytes(low) / count_bytes(setting.model),
+    }
+    if setting.tasks:
+        assert setting.checkpoint
+        figures["ability_delta"] = ability_delta(setting.checkpoint, setting.model, low, setting.tasks, setting.items)
+    return figures
+
+
+# The gate's logits, teacher forced: of the last prompt's token and all that follow but the last (B, Q, V)
+
+
+def in_one_pass(model: PreTrainedModel) -> Forced:
+    """In one pass."""
+
+    @torch.inference_mode()
+    def forced(prompts_BT: torch.Tensor, continued_BQ: torch.Tensor) -> torch.Tensor:
+        inputs = torch.cat([prompts_BT, continued_BQ], dim=1)[:, :-1]
+        return model(input_ids=inputs, use_cache=False).logits[:, prompts_BT.shape[1] - 1 :]
+
+    return forced
+
+
+def step_by_step(decoder: StaticDecoder) -> Forced:
+    """By the very steps that are timed: what is compiled may be wrong where one eager pass is right."""
+
+    @torch.inference_mode()
+    def forced(prompts_BT: torch.Tensor, continued_BQ: torch.Tensor) -> torch.Tensor:
+        logits = [decoder.prefill(prompts_BT)[:, -1:]]
+        for token_B in continued_BQ.T[:-1]:
+            logits.append(decoder.step(token_B.clone()[:, None]))
+        return torch.cat(logits, dim=1)
+
+    return forced
+
+
+def near(setting: Setting, reference: Tokens, whole: Forced, low: Forced, limit: float) -> Check:
+    """Divergence over the reference's continuations and over held-out text of the same shape, rows of a batch each."""
+    continued_BQ = torch.tensor(reference, device=setting.prompts_BT.device)
+    batches = [(setting.prompts_BT, continued_BQ), *_held_out_batches(setting)]
+    reference_TV, found_TV = (
+        torch.cat([side(prompts_BT, following_BQ).float().flatten(0, 1) for prompts_BT, following_BQ in batches])
+        for side in (whole, low)
+    )
+    return divergence(reference_TV, found_TV, limit)
+
+
+def _held_out_batches(setting: Setting) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Prompts (B, T) and what follows them (B, Q), as many batches as CHECKED asks for or the text has."""
+    assert setting.checkpoint, "a lossy technique needs the checkpoint, whose tokenizer reads its text"
+    num_rows, num_prompt = setting.prompts_BT.shape
+    num_batches = -(-CHECKED // (num_rows * setting.num_tokens))
+    length = num_prompt + setting.num_tokens
+    passages_RT = cut(tokenise(setting.checkpoint, setting.text), length, num_batches * num_rows)
+    for first in range(0, len(passages_RT) - num_rows + 1, num_rows):
+        rows_BT = passages_RT[first : first + num_rows].to(setting.prompts_BT.device)
+        yield rows_BT[:, :num_prompt], rows_BT[:, num_prompt:]

@@ -4,6 +4,7 @@ For `launch`: every rank reads the checkpoint and keeps its part.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +13,9 @@ import torch
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from models.decoding.parallel.pipeline import PipelineDecoder
-from models.decoding.parallel.sequence import SequenceDecoder
-from models.decoding.parallel.tensor import shard
+from models.decoding.parallel.pipeline import PipelineDecoder, check_layers
+from models.decoding.parallel.sequence import SequenceDecoder, check_prompt
+from models.decoding.parallel.tensor import check_divisible, planned, shard
 from models.decoding.parallel.traffic import Expected, Traffic, pipeline_bytes, sequence_bytes, tensor_bytes
 from models.decoding.static import StaticDecoder
 
@@ -28,42 +29,46 @@ EXPECTED_BYTES: dict[Way, Expected] = {
 
 @dataclass(frozen=True)
 class Decoded:
-    """A rank's view: the tokens (B, M), the payload bytes and operations of decoding them, the seconds of each run.
+    """A rank's view: the tokens (B, M), and the payload bytes and operations of decoding them.
 
     logits_BTV: the prompt's, all of them on every rank (tensor), on the last and None elsewhere (pipeline), or this
-    rank's block (sequence).
+    rank's block (sequence). alone, together: seconds of each turn of the whole model on the first rank, empty on the
+    others, and of all ranks together.
     """
 
     logits_BTV: torch.Tensor | None
     tokens: list[list[int]]
     bytes: int
     calls: dict[str, int]
-    seconds: list[float]
+    alone: list[float]
+    together: list[float]
 
 
+def check_ranks(way: Way, model: PreTrainedModel, num_ranks: int, num_prompt: int) -> None:
+    """Raises ValueError where a model, or a prompt of so many tokens, cannot be divided in that way."""
+    if way == "tensor":
+        check_divisible(model, num_ranks)
+        planned(model)
+    elif way == "pipeline":
+        check_layers(model, num_ranks)
+    else:
+        check_prompt(model, num_ranks, num_prompt)
+
+
+@torch.inference_mode()
 def decode(
     way: Way,
     checkpoint: Path,
     prompts_BT: torch.Tensor,
     num_tokens: int,
     num_microbatches: int = 1,
-    num_runs: int = 1,
+    num_turns: int = 0,
 ) -> Decoded:
-    """Decodes greedily in fp32: once to count bytes, then `num_runs` times by the clock, until all ranks are done."""
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
-    return decode_model(way, model, prompts_BT, num_tokens, num_microbatches, num_runs)
+    """Decodes greedily in fp32: once to count bytes, then `num_turns` times in turns with the whole model on one rank.
 
-
-@torch.inference_mode()
-def decode_model(
-    way: Way,
-    model: PreTrainedModel,
-    prompts_BT: torch.Tensor,
-    num_tokens: int,
-    num_microbatches: int = 1,
-    num_runs: int = 1,
-) -> Decoded:
-    """`decode` of a model in memory, the same on every rank; of it this rank's part is left."""
+    Of the ranks together it is the time until all are done; they wait for each other before and after.
+    """
+    model = _load(checkpoint)
     if way == "tensor":
         shard(model)
         logits_BTV = model(input_ids=prompts_BT, use_cache=False).logits
@@ -76,11 +81,48 @@ def decode_model(
         logits_BTV = decoder.prefill(prompts_BT)
     with Traffic() as traffic:
         tokens_BM = decoder.greedy(prompts_BT, num_tokens)
-    seconds = []
-    for _ in range(num_runs):
+    alone, together = _turns(
+        _whole(checkpoint, prompts_BT, num_tokens) if num_turns and dist.get_rank() == 0 else None,
+        lambda: decoder.greedy(prompts_BT, num_tokens),
+        num_turns,
+    )
+    return Decoded(logits_BTV, tokens_BM.tolist(), traffic.bytes, dict(traffic.calls), alone, together)
+
+
+def _load(checkpoint: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="sdpa")
+
+
+def _whole(checkpoint: Path, prompts_BT: torch.Tensor, num_tokens: int) -> Callable[[], object]:
+    """The whole model by the same eager steps, warm."""
+    decoder = StaticDecoder(_load(checkpoint), prompts_BT.shape[1] + num_tokens, compile=False)
+    decoder.greedy(prompts_BT, num_tokens)
+    return lambda: decoder.greedy(prompts_BT, num_tokens)
+
+
+def _turns(
+    whole: Callable[[], object] | None, shared: Callable[[], object], num_turns: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, the order reversed every other turn; where there is no whole one, this rank waits."""
+    alone: list[float] = []
+    together: list[float] = []
+
+    def by_itself() -> None:
         dist.barrier()
-        began = time.perf_counter()
-        decoder.greedy(prompts_BT, num_tokens)
+        if whole is not None:
+            alone.append(_seconds(whole))
+
+    def by_all() -> None:
         dist.barrier()
-        seconds.append(time.perf_counter() - began)
-    return Decoded(logits_BTV, tokens_BM.tolist(), traffic.bytes, dict(traffic.calls), seconds)
+        together.append(_seconds(lambda: (shared(), dist.barrier())))
+
+    for turn in range(num_turns):
+        for side in (by_itself, by_all)[:: -1 if turn % 2 else 1]:
+            side()
+    return alone, together
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

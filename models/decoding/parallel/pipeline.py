@@ -14,15 +14,23 @@ from transformers import DynamicCache, PreTrainedModel
 from models.decoding.parallel.traffic import split
 
 
+def check_layers(model: PreTrainedModel, num_ranks: int) -> None:
+    """Raises ValueError where a rank would have no layer, or were alone, or the layers are not in model.layers."""
+    body, num_layers = getattr(model, "model", None), model.config.num_hidden_layers
+    if not isinstance(getattr(body, "layers", None), nn.ModuleList):
+        raise ValueError(f"pipeline: {type(model).__name__} keeps its layers elsewhere than in model.layers")
+    if not 2 <= num_ranks <= num_layers:
+        raise ValueError(f"pipeline over {num_ranks} ranks of {num_layers} layers: use 2 to {num_layers} ranks")
+
+
 def keep_stage(model: PreTrainedModel, rank: int, num_ranks: int) -> None:
     """Leaves the model this rank's layers, the first the embedding and the last norm and head; in place.
 
-    Raises ValueError where a rank would have no layer, or were alone.
+    Raises ValueError where `check_layers` does.
     """
+    check_layers(model, num_ranks)
     num_layers = model.config.num_hidden_layers
-    if not 2 <= num_ranks <= num_layers:
-        raise ValueError(f"pipeline over {num_ranks} ranks of {num_layers} layers: use 2 to {num_layers} ranks")
-    body: Any = getattr(model, "model", None)
+    body: Any = model.model
     shares = split(num_layers, num_ranks)
     start = sum(shares[:rank])
     body.layers = body.layers[start : start + shares[rank]]

@@ -113,6 +113,14 @@ def ring_attention(
 AttentionInterface.register(RING_ATTENTION, ring_attention)
 
 
+def check_prompt(model: PreTrainedModel, num_ranks: int, num_prompt: int) -> None:
+    """Raises ValueError where a rank would have no token of a prompt, and for attention that cannot be exchanged."""
+    if not model._supports_attention_backend:
+        raise ValueError(f"sequence parallel: {type(model).__name__}'s attention cannot be exchanged: use pipeline")
+    if num_prompt < num_ranks:
+        raise ValueError(f"a prompt of {num_prompt} tokens over {num_ranks} ranks: use {num_prompt} ranks or fewer")
+
+
 class SequenceDecoder:
     """A causal language model that is whole on every rank, and a sequence that is not. Every rank makes the same calls.
 
@@ -126,12 +134,10 @@ class SequenceDecoder:
     def prefill(self, prompt_BT: torch.Tensor) -> torch.Tensor:
         """Begins anew with a prompt; the logits of this rank's block of it (B, Q, V), blocks in the order of ranks.
 
-        Raises ValueError where a rank would have no token.
+        Raises ValueError where `check_prompt` does.
         """
-        num_prompt, num_ranks = prompt_BT.shape[1], dist.get_world_size()
-        if num_prompt < num_ranks:
-            raise ValueError(f"a prompt of {num_prompt} tokens over {num_ranks} ranks: use {num_prompt} ranks or fewer")
-        self.ring = Ring(num_prompt)
+        check_prompt(self.model, dist.get_world_size(), prompt_BT.shape[1])
+        self.ring = Ring(prompt_BT.shape[1])
         start = sum(self.ring.lengths[: self.ring.rank])
         stop = start + self.ring.lengths[self.ring.rank]
         return self._forward(prompt_BT[:, start:stop], start, decoding=False)

@@ -1,98 +1,95 @@
 """From a checkpoint to rows: a speed where the check holds, the reason where it does not."""
 
-from collections.abc import Iterator
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from transformers import PreTrainedModel
 
 from evals.inference.ceilings import Ceilings
 from evals.inference.contest import Contest, Setting
-from evals.inference.job import TECHNIQUES, Job
+from evals.inference.job import KINDS, TECHNIQUES, Job, Precision
 from evals.inference.measure import measure
-from evals.inference.protocol import Pairs, control
-from evals.inference.techniques import CONTESTS, cache, precision
-from models import checkpoint, decoder
-from models.decoding.quantised import Kind, quantise
+from evals.inference.techniques import CONTESTS, cache
 from models.ladder import Shape
-from models.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread", "eager")
-CEILINGS = Ceilings(1e10, {"float32": 5e10, "bfloat16": 5e10})
+
+# Decoding token by token, in this process.
+STREAMED = {"kv-cache", "static-cache", "sdpa", "speculative", "speculative-sampling", "prompt-lookup", "early-exit"}
+STREAMED |= {"prefix-cache", "batching"}
+# Int4's kernel wants multiples of 32 inputs, and the width 32 has 88 in its MLP: it is measured at 96, below; ranks and
+# what trains first have files of their own.
+ELSEWHERE = ("flash", "int4", "qat")
+HERE = [name for name, kind in KINDS.items() if kind != "parallel" and not any(part in name for part in ELSEWHERE)]
 
 
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """Without compiling: that compiled steps decode the same is shown where they are."""
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-def saved(width: int, seed: int, folder: Path, vocab_size: int = 260, head: float = 1.0) -> Path:
-    """A checkpoint of our family with random weights."""
-    train_tokenizer(["def f(x): return x"] * 3, vocab_size).save_pretrained(folder / "tokenizer")
-    model = decoder.build(Shape(width), vocab_size, 128, seed)
-    torch.nn.init.normal_(model.lm_head.weight, std=head, generator=torch.Generator().manual_seed(seed))
-    checkpoint.save(model, folder / "tokenizer", folder / "checkpoint")
-    return folder / "checkpoint"
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    target, drafter = (saved(width, width, tmp_path_factory.mktemp(f"w{width}")) for width in (32, 16))
-    return Job(
-        "kv-cache", target, drafter, "the quick brown fox jumps over the lazy dog. " * 20,
-        prompt_tokens=32, new_tokens=12, batch=2, num_pairs=5, device="cpu",
-    )  # fmt: skip
-
-
-# Int4's kernel wants multiples of 32 inputs, and the width 32 has 88 in its MLP: it is measured at 96, below.
-@pytest.mark.parametrize("technique", [name for name in TECHNIQUES if name not in ("flash", "int4-weight-only")])
-def test_every_technique_decodes_right_and_has_a_speed(job: Job, technique: str) -> None:
-    row = measure(replace(job, technique=technique), CEILINGS)
+@pytest.mark.parametrize("technique", HERE)
+def test_every_technique_decodes_right_and_has_a_speed(job: Job, ceilings: Ceilings, technique: str) -> None:
+    row = measure(replace(job, technique=technique), ceilings)
     assert row["status"] == "ok", row["reason"]
     assert all(check["passed"] for check in row["checks"])
+    assert row["check"] == row["checks"][0]
     assert row["ci95"][0] <= row["ratio"] <= row["ci95"][1]
     assert len(row["seconds"]["baseline"]) == len(row["seconds"]["technique"]) == 5
-    assert row["params"] == Shape(32).params_non_embedding
+    assert (row["kind"], row["family"], row["dtype"]) == (KINDS[technique], "decoder", "float32")
+    assert (row["params"], row["layers"], row["size"]) == (Shape(32).params_non_embedding, 3, 32)
     assert row["roofline_share"] > 0
+    assert row["peak_bytes"] > 0
+    assert row["baseline_peak_bytes"] > 0
+    if technique in STREAMED:
+        assert 0 < row["seconds_per_token"]["p50"] <= row["seconds_per_token"]["p95"]
+        assert row["baseline_seconds_to_first_token"] > 0
+        assert row["seconds_to_first_token"] > 0
+    json.dumps(row)
 
 
-def test_what_the_machine_cannot_run_says_why(job: Job) -> None:
-    row = measure(replace(job, technique="flash"), CEILINGS)
-    assert row["status"] == "unsupported"
-    assert "no kernels for cpu" in row["reason"]
-    assert measure(replace(job, technique="speculative", drafter=None), CEILINGS)["status"] == "unsupported"
-    row = measure(replace(job, technique="int4-weight-only"), CEILINGS)
-    assert row["status"] == "unsupported"
-    assert "takes 32 and gives 88, the kernel wants multiples of 32 and 16" in row["reason"]
-
-
-def test_int4_where_the_widths_fit(job: Job, tmp_path: Path) -> None:
-    model = saved(96, 0, tmp_path, head=0.2)  # logits about as wide apart as a trained model's
-    row = measure(replace(job, technique="int4-weight-only", model=model, drafter=None), CEILINGS)
+@pytest.mark.parametrize("technique", ["kv-cache", "prefix-cache", "batching", "speculative", "continuous-batching"])
+def test_in_bfloat16_rounding_may_tip_a_near_tie(
+    tmp_path: Path, save, job: Job, ceilings: Ceilings, technique: str
+) -> None:
+    """A head as wide apart as a trained model's: the limit is one of logits."""
+    asked = replace(
+        job,
+        technique=technique,
+        model=save(32, 32, tmp_path / "target", head=0.3),
+        drafter=save(16, 16, tmp_path / "drafter", head=0.3),
+        dtype="bfloat16",
+        num_pairs=1,
+    )
+    row = measure(asked, ceilings)
     assert row["status"] == "ok", row["reason"]
-    assert abs(row["log_perplexity_delta"]) < 0.1
+    assert row["dtype"] == "bfloat16"
+    assert {check["kind"] for check in row["checks"]} == {"first-divergence"}
+
+
+def test_what_the_machine_cannot_run_says_why(job: Job, ceilings: Ceilings) -> None:
+    def unsupported(technique: str, dtype: Precision = "float32", **changes) -> str:
+        row = measure(replace(job, technique=technique, dtype=dtype, **changes), ceilings)
+        assert row["status"] == "unsupported"
+        assert not row.keys() & {"check", "checks", "ratio"}
+        return row["reason"]
+
+    assert "no kernels for cpu" in unsupported("flash")
+    assert "no drafter was given" in unsupported("speculative", drafter=None)
+    assert "no drafter was given" in unsupported("speculative-sampling", drafter=None)
+    assert "a batch of one row" in unsupported("continuous-batching", batch=1)
+    assert "takes 32 and gives 88, the kernel wants multiples of 32 and 16" in unsupported("int4-weight-only")
+    assert "the model is in bfloat16 as it is" in unsupported("bfloat16", "bfloat16")
+    assert "num_attention_heads 2 does not divide by 4 ranks: use 2" in unsupported("tensor-parallel-4")
+    assert "pipeline over 4 ranks of 3 layers: use 2 to 3 ranks" in unsupported("pipeline-parallel-4")
+    assert "a prompt of 3 tokens over 4 ranks" in unsupported("sequence-parallel-4", prompt_tokens=3)
+    assert "the limit of the ranks' logits is that of float32" in unsupported("tensor-parallel-2", "bfloat16")
+
+
+def test_int4_where_the_widths_fit(job: Job, ceilings: Ceilings, save, tmp_path: Path) -> None:
+    model = save(96, 0, tmp_path, head=0.2)  # logits about as wide apart as a trained model's
+    row = measure(replace(job, technique="int4-weight-only", model=model, drafter=None), ceilings)
+    assert row["status"] == "ok", row["reason"]
     assert 0.5 < row["bytes_saved"] < 1
 
 
-def test_a_wrong_scale_takes_the_speed_away(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faulty(model: PreTrainedModel, kind: Kind) -> PreTrainedModel:
-        low: Any = quantise(model, kind)
-        low.model.layers[0].mlp.up_proj.weight.scale.mul_(8)
-        return low
-
-    monkeypatch.setattr(precision, "quantise", faulty)
-    row = measure(replace(job, technique="int8-weight-only"), CEILINGS)
-    assert row["status"] == "incorrect"
-    assert "kl" in row["reason"]
-    assert "ratio" not in row
-
-
-def test_a_wrong_token_takes_the_speed_away(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_token_takes_the_speed_away(job: Job, ceilings: Ceilings, monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(setting: Setting) -> Contest:
         sound = cache.kv_cache(setting)
 
@@ -104,29 +101,15 @@ def test_a_wrong_token_takes_the_speed_away(job: Job, monkeypatch: pytest.Monkey
         return replace(sound, technique=technique)
 
     monkeypatch.setitem(CONTESTS, "kv-cache", faulty)
-    row = measure(job, CEILINGS)
+    row = measure(job, ceilings)
     assert row["status"] == "incorrect"
-    assert "token-exact" in row["reason"]
-    assert not row.keys() & {"ratio", "ci95", "seconds", "tokens_per_second"}
+    assert row["check"]["kind"] == "token-exact"
+    assert row["reason"].startswith("token-exact")
+    assert not row.keys() & {"ratio", "ci95", "seconds", "tokens_per_second", "seconds_per_token", "roofline_share"}
 
 
 def test_every_technique_named_has_a_contest() -> None:
     assert tuple(CONTESTS) == TECHNIQUES
-
-
-def test_the_control_holds_one() -> None:
-    """The same work on both sides, of which the machine is never exactly as fast twice."""
-    work = torch.randn(200, 200)
-    told = control(lambda: work @ work, 15, torch.device("cpu"))
-    assert len(told["ratios"]) == told["repetitions"] == 20
-    assert told["false_alarms"] <= 5
-    assert told["detectable"] >= 1
-
-
-def test_ratio_of_known_seconds() -> None:
-    ratio, (low, high) = Pairs([2.0, 2.2, 4.2, 1.9, 20.0], [1.0, 1.1, 2.0, 1.0, 10.0]).ratio()
-    assert ratio == 2.0
-    assert 1.9 <= low <= 2.0 <= high <= 2.1
 
 
 @pytest.mark.parametrize(
@@ -135,16 +118,17 @@ def test_ratio_of_known_seconds() -> None:
         ({"prompt_tokens": 120}, "prompt_tokens 120 and new_tokens 12: the window of .* has 128 tokens, ask for fewer"),
         ({"new_tokens": 0}, "new_tokens 0: give at least 1"),
         ({"technique": "magic"}, "technique 'magic': give one of kv-cache, "),
+        ({"dtype": "float8"}, "dtype 'float8': give one of float32, bfloat16"),
         ({"text": "too short"}, "the text has 9 tokens, 2 prompts need 64: give a longer one"),
         ({"model": Path("nowhere")}, "nowhere is no checkpoint: give a folder with a config.json"),
     ],
 )
-def test_bad_input_is_refused_by_name(job: Job, changes: dict, message: str) -> None:
+def test_bad_input_is_refused_by_name(job: Job, ceilings: Ceilings, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        measure(replace(job, **changes), CEILINGS)
+        measure(replace(job, **changes), ceilings)
 
 
-def test_a_drafter_with_another_tokenizer_is_refused(job: Job, tmp_path: Path) -> None:
-    other = saved(16, 0, tmp_path, vocab_size=262)
+def test_a_drafter_with_another_tokenizer_is_refused(job: Job, ceilings: Ceilings, save, tmp_path: Path) -> None:
+    other = save(16, 0, tmp_path, vocab_size=262)
     with pytest.raises(ValueError, match="its tokenizer is not that of"):
-        measure(replace(job, technique="speculative", drafter=other), CEILINGS)
+        measure(replace(job, technique="speculative", drafter=other), ceilings)

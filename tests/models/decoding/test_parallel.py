@@ -79,7 +79,7 @@ def discarding(path: Path, prompts_BT: torch.Tensor) -> Decoded:
 
     if dist.get_rank() == 1:
         tensor.complete = discard
-    return decode("tensor", path, prompts_BT, NUM_TOKENS, num_runs=0)
+    return decode("tensor", path, prompts_BT, NUM_TOKENS)
 
 
 def test_a_rank_that_ignores_the_sum_is_caught(checkpoint, prompts_BT, whole) -> None:
@@ -98,7 +98,7 @@ def skipping(path: Path, prompts_BT: torch.Tensor) -> Decoded:
     """The last rank takes part in no sum."""
     if dist.get_rank() == 1:
         tensor.complete = lambda linear, inputs, partial: partial
-    return decode("tensor", path, prompts_BT, NUM_TOKENS, num_runs=0)
+    return decode("tensor", path, prompts_BT, NUM_TOKENS)
 
 
 def test_a_rank_that_skips_the_sum_does_not_hang_the_others(checkpoint, prompts_BT) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from evals.inference.checks import token_exact
 from models.decoding.prefix import PrefixDecoder, PrefixTree, States
+from models.decoding.static import StaticDecoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOKEN_BYTES = 2 * 2 * 1 * 2 * 4  # keys and values, two layers, one head, two numbers, float32
@@ -76,14 +77,14 @@ def test_of_what_does_not_fit_the_beginning_is_kept() -> None:
 def test_decoding_is_that_of_whole_sequences_and_computes_a_prefix_once(target, prompts_BT, whole) -> None:
     prompts_BT = prompts_BT.clone()
     prompts_BT[:, :15] = prompts_BT[0, :15]
-    decoder = PrefixDecoder(target, PrefixTree(1 << 24))
+    decoder = PrefixDecoder(StaticDecoder(target, 64, compile=False), PrefixTree(1 << 24))
     found = [decoder.greedy(row_T[None], 20)[0].tolist() for row_T in prompts_BT]
     assert found == whole(target, prompts_BT, 20)
     assert (decoder.tokens_seen, decoder.tokens_found) == (60, 30)
 
 
 def test_a_cache_that_returns_a_neighbours_entry_is_caught(target, prompts_BT, whole, monkeypatch) -> None:
-    decoder = PrefixDecoder(target, PrefixTree(1 << 24))
+    decoder = PrefixDecoder(StaticDecoder(target, 64, compile=False), PrefixTree(1 << 24))
     neighbour_1T = prompts_BT[:1].clone()
     neighbour_1T[0, 3] += 1
     decoder.greedy(neighbour_1T, 1)

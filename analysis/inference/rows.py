@@ -1,0 +1,42 @@
+"""Rows of results/inference.json: those with a speed, by what they share, and the noise that their samples show."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from scipy.stats import norm
+
+Row = Mapping[str, Any]
+CONTEST = ("kind", "technique", "family", "dtype", "device", "metric", "against")  # what is compared with what
+SETTING = ("prompt", "output", "batch")
+IN_95 = 2 * float(norm.ppf(0.975))  # standard errors between the ends of a 95% interval
+
+
+def measured(rows: Iterable[Row]) -> list[Row]:
+    """Rows with a speed: those whose checks held."""
+    return [row for row in rows if row["status"] == "ok"]
+
+
+def of_family(rows: Iterable[Row]) -> list[Row]:
+    """Of trained members: a law is of one controlled family, and random weights are none of it."""
+    return [row for row in rows if row["trained"]]
+
+
+def grouped(rows: Iterable[Row], fields: Sequence[str]) -> list[tuple[dict[str, Any], list[Row]]]:
+    """Rows by what they share of these fields, in the order of their first; a field that a row lacks is None."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in fields), []).append(row)
+    return [(dict(zip(fields, key, strict=True)), own) for key, own in groups.items()]
+
+
+def log_noise(ends: Sequence[float] | None) -> float:
+    """Standard error of a logarithm by the 95% interval of its number; 0 where none was measured or its ends fail."""
+    if ends is None or not 0 < ends[0] <= ends[1]:
+        return 0.0
+    return math.log(ends[1] / ends[0]) / IN_95
+
+
+def counted(number: int, noun: str) -> str:
+    """One member, 2 members."""
+    return f"{number} {noun}" + "s" * (number != 1)

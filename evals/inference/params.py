@@ -1,0 +1,87 @@
+"""What the inference stage measures. Standard library only: params.yaml is read with it."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evals.inference.job import COMPOSITIONS, TECHNIQUES, Precision
+from models.ladder import Shape
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A part of the grid: every technique on every model with every prompt, output, batch and dtype.
+
+    models: `cell` of the suite that is measured, `suite/cell` of another, or `random`; without any the cells of that
+    suite but the drafter. Of a cell the branch of most tokens is meant. Lengths are in tokens; a technique may be a
+    composition, `first x second`.
+    """
+
+    techniques: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    prompts: tuple[int, ...] = (64,)
+    outputs: tuple[int, ...] = (64,)
+    batches: tuple[int, ...] = (4,)
+    dtypes: tuple[Precision, ...] = ("float32",)
+
+    def __post_init__(self) -> None:
+        for technique in self.techniques:
+            if technique not in (*TECHNIQUES, *COMPOSITIONS):
+                raise ValueError(
+                    f"techniques has {technique!r}: choose of {', '.join(TECHNIQUES)}, or {', '.join(COMPOSITIONS)}"
+                )
+        for name in ("techniques", "prompts", "outputs", "batches", "dtypes"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: list at least one")
+        for name in ("prompts", "outputs", "batches"):
+            for value in getattr(self, name):
+                if value < 1:
+                    raise ValueError(f"{name} has {value}: give 1 or more")
+
+    def grid(self) -> Iterator[tuple[str, int, int, int, Precision]]:
+        """(technique, prompt, output, batch, dtype) of every row of a model."""
+        return itertools.product(self.techniques, self.prompts, self.outputs, self.batches, self.dtypes)
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """A size of the ladder, and its depth where that is not the ladder's."""
+
+    size: int
+    layers: int | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Of the model; raises ValueError where there is no such size."""
+        return Shape(self.size, self.layers)
+
+    def __post_init__(self) -> None:
+        _ = self.shape
+
+
+@dataclass(frozen=True)
+class InferenceParams:
+    """The stage's part of params.yaml.
+
+    suite: whose cells are measured. drafter: the cell that drafts for the others. pairs: times that both sides take a
+    turn. random: the shape of a model with random weights, for speed alone. precision: techniques of which every branch
+    of the suite tells what they cost it.
+    """
+
+    measured: tuple[Measured, ...]
+    drafter: str
+    suite: str = "inference"
+    pairs: int = 9
+    random: RandomModel | None = None
+    precision: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.measured:
+            raise ValueError("measured is empty: list at least one block of techniques")
+        if self.pairs < 5:
+            raise ValueError(f"pairs is {self.pairs}: give 5 or more")
+        for index, block in enumerate(self.measured):
+            if RANDOM in block.models and self.random is None:
+                raise ValueError(f"measured[{index}].models has random: give random, with its size, too")

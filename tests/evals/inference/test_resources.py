@@ -1,0 +1,89 @@
+"""When tokens are there, how much memory a call takes, and what the machine could do."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from evals.inference.ceilings import Ceilings, count_params, least_seconds, read_bytes, state_bytes
+from evals.inference.contest import Tokens, generated
+from evals.inference.job import Job
+from evals.inference.measure import prepare
+from evals.inference.resources import Memory, latencies
+from models.decoding.quantised import quantise
+from models.decoding.static import Emit, unheard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+ROTARY = 2 * 8 * 4  # bytes of its frequencies, which stay in float32
+
+
+def test_tokens_that_come_together_share_their_step() -> None:
+    """Prompts of 20 ms; then a token of 10 ms, and three together of 30 ms."""
+
+    def stream(emit: Emit = unheard) -> Tokens:
+        for _ in range(2):
+            emit(0)
+            for milliseconds, number in ((20, 1), (10, 1), (30, 3)):
+                time.sleep(milliseconds / 1000)
+                emit(number)
+        return []
+
+    def slow_first(emit: Emit = unheard) -> Tokens:
+        emit(0)
+        time.sleep(0.05)
+        emit(1)
+        return []
+
+    told = latencies((slow_first, stream), CPU)
+    assert told.keys() == {"baseline_seconds_to_first_token", "seconds_to_first_token", "seconds_per_token"}
+    assert told["baseline_seconds_to_first_token"] >= 0.05
+    assert 0.02 <= told["seconds_to_first_token"] < told["baseline_seconds_to_first_token"]
+    assert 0.01 <= told["seconds_per_token"]["p50"] <= told["seconds_per_token"]["p95"]
+    assert told["seconds_per_token"]["p50"] < 0.02  # three that come after 30 ms are not 30 ms each
+
+
+def test_generate_tells_of_every_token_and_decodes_the_same(job: Job) -> None:
+    work = generated(prepare(job))
+    heard: list[int] = []
+    assert work(heard.append) == work()
+    assert heard == [0] + [1] * job.new_tokens
+
+
+def test_memory_is_what_a_call_takes_at_its_peak() -> None:
+    """64 MiB that are freed again, then 16 MiB; the system counts pages in lots."""
+    memory = Memory(CPU)
+    high = memory.peak(lambda: torch.ones(1 << 24).sum())
+    low = memory.peak(lambda: torch.ones(1 << 22).sum())
+    if high is None or low is None:
+        pytest.skip("this system does not tell the most memory of a call")
+    assert 0.95 * 2**26 < high < 2**27
+    assert 0.95 * 2**24 < low < 2**25
+
+
+def test_a_step_reads_weights_and_states_and_a_token_multiplies_and_attends(job: Job) -> None:
+    """Three layers of width 32 and MLP 88, 260 tokens: by hand."""
+    model = prepare(job).model
+    body = 3 * (4 * 32 * 32 + 3 * 32 * 88 + 2 * 32) + 32
+    assert count_params(model) == body
+    weights, states = 4 * (body + 260 * 32) + ROTARY, 3 * 2 * 32 * 4
+    assert (read_bytes(model), state_bytes(model)) == (weights, states)
+    # Two rows, a prompt of 5 and 3 tokens after it: of steps, two.
+    bandwidth = Ceilings(1.0, {"float32": 1e30})
+    assert least_seconds(model, 2, 5, 3, bandwidth) == 3 * weights + 2 * states * (5 + 6 + 7)
+    multiplied = 2 * (2 * body * (5 + 2) + 2 * 260 * 32 * 3)
+    attended = 2 * 4 * 3 * 32 * (15 + 6 + 7)
+    assert least_seconds(model, 2, 5, 3, Ceilings(1e30, {"float32": 1.0})) == multiplied + attended
+
+
+def test_quantised_weights_are_read_in_their_bits_and_a_tied_head_is_read(job: Job) -> None:
+    model = prepare(job).model
+    assert read_bytes(quantise(model, "int8-weight-only")) < 0.6 * read_bytes(model)
+    half = prepare(replace(job, dtype="bfloat16")).model
+    assert read_bytes(half) - ROTARY == (read_bytes(model) - ROTARY) / 2
+    assert state_bytes(half) == state_bytes(model) / 2
+    tied = GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=32, n_layer=1, n_head=2, n_positions=16))
+    assert read_bytes(tied) == 4 * sum(parameter.numel() for parameter in tied.parameters())
+    assert state_bytes(tied) == 2 * 32 * 4

@@ -1,0 +1,107 @@
+"""The inference stage on a tiny project: rows that are kept, and one line for what cannot be measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.measurements import Measurements
+from experiments.project import Project
+
+DRAFTER, TARGET = "w0016-l1-s0", "w0016-l2-s0"
+
+
+@pytest.fixture(scope="module")
+def family(make_workplace) -> Any:
+    """Two depths of one width, trained; a technique of each kind that costs little is to be measured."""
+    place = make_workplace()
+    law = place.tree["suites"]["law"]
+    place.set("suites.inference", {**law, "grid": [{"sizes": [16], "layers": [1, 2], "tokens": [20_480, 40_960]}]})
+    measured = [{"techniques": ["kv-cache", "speculative"], "prompts": [16], "outputs": [8], "batches": [2]}]
+    place.set("inference", {"drafter": DRAFTER, "pairs": 5, "precision": ["bfloat16"], "measured": measured})
+    place.trained("inference")
+    return place
+
+
+@pytest.fixture(scope="module")
+def found(family) -> dict[str, Any]:
+    done = family.scalelab("inference")
+    assert done.returncode == 0, done.stderr
+    return json.loads((family.path / "results/inference.json").read_text())
+
+
+def test_the_stage_writes_rows_with_their_checks(found: dict[str, Any]) -> None:
+    assert [(row["technique"], row["model"], row["status"]) for row in found["rows"]] == [
+        (technique, TARGET, "ok") for technique in ("kv-cache", "speculative")
+    ]
+    for row in found["rows"]:
+        assert (row["family"], row["layers"], row["size"], row["trained"], row["tokens"]) == (
+            "decoder", 2, 16, True, 40_960,
+        )  # fmt: skip
+        assert row["check"]["kind"] == "token-exact"
+        assert row["check"]["passed"]
+    assert found["control"]["repetitions"] == 20
+    assert found["machine"]["bytes_per_second"] > 1e8
+
+
+def test_pairs_and_branches_of_the_family_are_told(found: dict[str, Any]) -> None:
+    (pair,) = found["acceptance"]
+    assert (pair["target"].partition("/")[0], pair["drafter"].partition("/")[0]) == (TARGET, DRAFTER)
+    assert pair["greedy_ci95"][0] <= pair["greedy"] <= pair["greedy_ci95"][1]
+    told = {(row["model"], row["tokens"]) for row in found["precision"]}
+    assert told == {(f"{cell}/t{tokens}", tokens) for cell in (DRAFTER, TARGET) for tokens in (20_480, 40_960)}
+    assert all(0 <= row["kl"] < 0.01 for row in found["precision"])
+
+
+def test_what_was_measured_is_kept_and_another_length_is_not_that(family, found, monkeypatch) -> None:
+    monkeypatch.chdir(family.path)
+    project = Project.here()
+    assert project.params.inference is not None
+    rows = Measurements(project, project.params.inference).rows
+    assert [one.read() for one in rows] == found["rows"]
+    said = family.scalelab("inference", "--dry-run").stdout
+    assert "0 to measure" in " ".join(said.split())
+    family.set("inference.measured", [{"techniques": ["kv-cache"], "prompts": [16], "outputs": [9], "batches": [2]}])
+    project = Project.here()
+    assert project.params.inference is not None
+    (other,) = Measurements(project, project.params.inference).rows
+    assert other.read() is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("inference.measured", [{"techniques": ["magic"]}], "techniques has 'magic': choose of kv-cache, "),
+        ("inference.measured", [], "measured is empty: list at least one block of techniques"),
+        ("inference.measured", [{"techniques": ["sdpa"], "prompts": [0]}], "prompts has 0: give 1 or more"),
+        (
+            "inference.measured",
+            [{"techniques": ["sdpa"], "models": ["random"]}],
+            "models has random: give random, with",
+        ),
+        (
+            "inference.measured",
+            [{"techniques": ["sdpa"], "models": ["w9"]}],
+            "inference names 'w9', which is no cell of",
+        ),
+        ("inference.measured", [{"techniques": ["sdpa"]}], "prompt_tokens 64 and new_tokens 64: the window of "),
+        ("inference.drafter", "w7", "inference names 'w7', which is no cell of inference"),
+        ("inference.suite", "laws", "inference.suite is 'laws': choose one of law, inference"),
+        ("inference", None, "inference is missing in params.yaml: add it"),
+    ],
+)
+def test_bad_input_is_one_line(make_workplace, family, key: str, value: Any, message: str) -> None:
+    place = make_workplace()
+    place.tree = json.loads(json.dumps(family.tree))
+    place.copy_runs(family)
+    place.set("inference.measured", [{"techniques": ["kv-cache"], "prompts": [16], "outputs": [8]}])
+    place.set(key, value)
+    assert message in place.refusal("inference", "--dry-run")
+
+
+def test_untrained_cells_are_named_with_their_remedy(make_workplace, family, tmp_path: Path) -> None:
+    place = make_workplace()
+    place.tree = json.loads(json.dumps(family.tree))
+    place.write()
+    assert "4 branches are not trained" in place.refusal("inference", "--dry-run")
