@@ -17,7 +17,6 @@ TOLD = (
     "acceptance_length",
     "foreseen_ratio",
     "hit_rate",
-    "log_perplexity_delta",
     "bytes_saved",
 )  # figures of a row that the screen has room for
 
@@ -75,20 +74,42 @@ def read_text(path: Path | None) -> str:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """A row a technique: how many times faster, against what, and the check."""
-    table = Table("technique", "model", "against", "times faster", "check", "figures")
+    """A table a model, a row a technique: how many times faster than what, and the check."""
+    models: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
-        speed = row["status"]
-        if row["status"] == "ok":
-            speed = f"{row['ratio']:.2f} ({row['ci95'][0]:.2f} to {row['ci95'][1]:.2f})"
-        checks = ", ".join(f"{check['kind']} {check['value']:.3g}" for check in row.get("checks", []))
-        told = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in TOLD if name in row)
-        table.add_row(
-            row["technique"], row["model"], row.get("against", "-"), speed, checks or "-", told or row["reason"]
+        models.setdefault(row["model"], []).append(row)
+    for name, rows in models.items():
+        table = Table(
+            "technique", "times faster", "check", "figures", title=f"{name}, {rows[0]['params']:,} parameters"
         )
-    console.print(table)
+        for row in rows:
+            table.add_row(_setting(row), _speed(row), _checks(row), _figures(row))
+        console.print(table)
     control = result["control"]
     console.print(
         f"the same work on both sides: {control['false_alarms']} of {control['repetitions']} intervals leave out 1; "
         f"a factor below {control['detectable']:.2f} may be nothing"
     )
+
+
+def _setting(row: dict[str, Any]) -> str:
+    return f"{row['technique']}\n{row['prompt']} + {row['output']} tokens x {row['batch']}, {row['dtype']}"
+
+
+def _speed(row: dict[str, Any]) -> str:
+    if row["status"] != "ok":
+        return row["status"]
+    low, high = row["ci95"]
+    return f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})\nagainst {row['against']}"
+
+
+def _checks(row: dict[str, Any]) -> str:
+    return "\n".join(f"{check['kind']} {check['value']:.3g}" for check in row.get("checks", [])) or "-"
+
+
+def _figures(row: dict[str, Any]) -> str:
+    told = [f"{name.replace('_', ' ')} {row[name]:.3g}" for name in TOLD if name in row]
+    for change in filter(None, (row.get("quality"), row.get("ability_delta"))):
+        low, high = change["ci95"]
+        told.append(f"{change['metric']} {change['delta']:+.2g} ({low:.2g} to {high:.2g})")
+    return "\n".join([row["reason"]] * bool(row["reason"]) + told)
