@@ -73,15 +73,15 @@ class InferenceParams:
     measured: tuple[Measured, ...]
     drafter: str
     suite: str = "inference"
-    pairs: int = 9
+    pairs: int = 7
     random: RandomModel | None = None
     precision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.measured:
             raise ValueError("measured is empty: list at least one block of techniques")
-        if self.pairs < 5:
-            raise ValueError(f"pairs is {self.pairs}: give 5 or more")
+        if self.pairs < 6:
+            raise ValueError(f"pairs is {self.pairs}: give 6 or more, fewer have no interval of 95%")
         for index, block in enumerate(self.measured):
             if RANDOM in block.models and self.random is None:
                 raise ValueError(f"measured[{index}].models has random: give random, with its size, too")

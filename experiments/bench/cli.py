@@ -134,7 +134,7 @@ def bench_inference(
     prompt: Annotated[int, typer.Option(min=2, help="Tokens of a prompt.")] = 64,
     output: Annotated[int, typer.Option(min=1, help="Tokens to decode after it.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Prompts.")] = 4,
-    pairs: Annotated[int, typer.Option(min=5, help="Times that both sides take a turn.")] = 9,
+    pairs: Annotated[int, typer.Option(min=6, help="Times that both sides take a turn.")] = 11,
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:

@@ -32,7 +32,7 @@ class InferenceBench:
     prompt_tokens: int = 64
     new_tokens: int = 64
     batch: int = 4
-    num_pairs: int = 9
+    num_pairs: int = 11
     device: str = "cpu"
 
 

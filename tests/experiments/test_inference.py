@@ -19,7 +19,7 @@ def family(make_workplace) -> Any:
     law = place.tree["suites"]["law"]
     place.set("suites.inference", {**law, "grid": [{"sizes": [16], "layers": [1, 2], "tokens": [20_480, 40_960]}]})
     measured = [{"techniques": ["kv-cache", "speculative"], "prompts": [16], "outputs": [8], "batches": [2]}]
-    place.set("inference", {"drafter": DRAFTER, "pairs": 5, "precision": ["bfloat16"], "measured": measured})
+    place.set("inference", {"drafter": DRAFTER, "pairs": 6, "precision": ["bfloat16"], "measured": measured})
     place.trained("inference")
     return place
 
