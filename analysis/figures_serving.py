@@ -24,7 +24,12 @@ LOAD_PANELS = (
     ("seconds_to_first_token", "seconds to the first token"),
     ("seconds_per_token", "seconds a token after it"),
 )
-CONTRASTS = (("loss", "loss, nats a token"), ("score", "mean score"), ("acceptance", "acceptance as a drafter"))
+CONTRASTS = (
+    ("loss", "loss, nats a token"),
+    ("score", "mean score"),
+    ("greedy", "acceptance, greedy"),
+    ("sampling", "acceptance, sampling"),
+)
 
 
 def acceptance_against_size(table: Table) -> go.Figure | None:
@@ -62,7 +67,7 @@ def acceptance_against_size(table: Table) -> go.Figure | None:
 
 def divergence_against_size(table: Table) -> go.Figure | None:
     """A panel a lossy technique: divergence against parameters, a colour a number of training tokens; the law."""
-    rows = [row for row in table.get("precision") or [] if row["kl"] > 0]
+    rows = [row for row in table.get("precision") or [] if row["status"] == "ok" and row["kl"] > 0]
     if not rows:
         return None
     techniques, colors = list(dict.fromkeys(row["technique"] for row in rows)), colors_of(row["tokens"] for row in rows)
@@ -178,14 +183,14 @@ def distilled(table: Table) -> go.Figure | None:
     contrasts = (table.get("distillation") or {}).get("contrasts") or []
     if not contrasts:
         return None
-    figure, places = wrapped([f"<b>{title}</b>" for _, title in CONTRASTS], columns=3, panel=200)
+    figure, places = wrapped([f"<b>{title}</b>" for _, title in CONTRASTS], columns=2, panel=200)
     colors = colors_of(row["size"] for row in contrasts)
     ways = list(dict.fromkeys(row["way"] for row in contrasts))
     for (name, _), place in zip(CONTRASTS, places, strict=True):
         figure.add_vline(x=0, line={"color": GREY, "width": 1}, **place)
         for index, (size, color) in enumerate(colors.items()):
-            own = [row for row in contrasts if row["size"] == size and row.get(name)]
-            values = [row[name]["delta"] for row in own]
+            own = [row for row in contrasts if row["size"] == size]
+            values = [row[name]["difference"] for row in own]
             shift = 0.3 * (index - (len(colors) - 1) / 2)
             figure.add_scatter(
                 x=values, y=[ways.index(row["way"]) + shift for row in own], mode="markers", name=f"width {size}",

@@ -24,6 +24,9 @@ class Section:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
 
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), f"{self.title}: cells are not under their heads"
+
 
 def write_page(out: Path | str, title: str, sections: Sequence[Section]) -> None:
     """Writes the sections one below the other, whole or not at all."""

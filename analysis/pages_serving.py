@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.figures_serving import (
+    CONTRASTS,
     acceptance_against_size,
     distilled,
     divergence_against_size,
@@ -59,8 +60,9 @@ def divergence_section(table: Table) -> list[Section]:
     rows = [
         (law["technique"], law_text(law), residual_text(law)) for law in table["laws"] if law["law"] == "quality-pooled"
     ]
+    branches = {row["model"] for row in table["precision"]}
     note = (
-        f"{len(table['precision'])} branches. ln KL = constant + b ln N + c ln D around the means of ln N and ln D, "
+        f"{len(branches)} branches. ln KL = constant + b ln N + c ln D around the means of ln N and ln D, "
         "with 95% intervals that leave out whole members."
     )
     header = ("technique", "law of ln KL", "residual")
@@ -82,18 +84,7 @@ def composition_section(table: Table) -> list[Section]:
         "The product: the whole interval of measured over product lies within what the control cannot tell from 1. "
         "More, less: the interval leaves out 1 and the figure is beyond that. Else the turns do not decide."
     )
-    header = (
-        "both",
-        "cell",
-        "first",
-        "second",
-        "product",
-        "measured",
-        "measured / product",
-        "verdict",
-        "check",
-        "reason",
-    )
+    header = ("both", "cell", "product", "measured", "measured / product", "verdict", "check or reason")
     return [Section("Do two gains multiply?", note, products(table), header, rows)]
 
 
@@ -130,19 +121,17 @@ def distillation_section(table: Table) -> list[Section]:
     found = table.get("distillation")
     if not found:
         return []
-    rows = [
-        (row["way"], str(row["size"]), *(change(row.get(name)) for name in ("loss", "score", "acceptance")))
-        for row in found["contrasts"]
-    ]
-    seeds = len({row["seed"] for row in found["students"]})
+    rows = [(row["way"], str(row["size"]), *(change(row[name]) for name, _ in CONTRASTS)) for row in found["contrasts"]]
+    seeds = len({row["seed"] for row in found["rows"]})
     note = (
-        f"{len(found['students'])} students over {seeds} seeds, each way against training on data alone at equal "
-        "compute; in brackets 95% intervals. A lower loss and a higher score and acceptance are gains."
+        f"{len(found['rows'])} students over {seeds} seeds, each way against training on data alone over as many "
+        f"positions; what a teacher or sampling costs comes on top. {found['how']}. A lower loss and a higher "
+        "score and acceptance are gains."
     )
-    header = ("way", "width", "loss, nats a token", "mean score", "acceptance")
+    header = ("way", "width", *(title for _, title in CONTRASTS))
     return [Section("Small members distilled from large ones", note, distilled(table), header, rows)]
 
 
-def change(contrast: Mapping[str, Any] | None) -> str:
-    """A difference with its interval; a dash where it was not measured."""
-    return "-" if contrast is None else f"{contrast['delta']:+.3g} ({open_between(contrast['ci95'])})"
+def change(contrast: Mapping[str, Any]) -> str:
+    """A difference with its interval."""
+    return f"{contrast['difference']:+.3g} ({open_between(contrast['ci95'])})"

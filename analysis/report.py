@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis import figures, figures_saturation
 from analysis.page import Section, render
-from analysis.pages_inference import inference_sections
 
 LIBRARIES = ("numpy", "pandas", "plotly", "scipy")
 FIGURES = (
@@ -35,22 +34,20 @@ def write_report(
     provenance: Mapping,
     saturation: tuple[pd.DataFrame, Mapping] | None = None,
     emergence: Sequence[Section] = (),
-    inference: Mapping | None = None,
+    inference: Sequence[Section] = (),
 ) -> None:
     """Write the report of a fitted law to `out`, whole or not at all.
 
     `points` is the table behind `law` (see points.py), `law` the content of law.json, and `provenance` what the caller
     knows about where they come from: a mapping of names to strings or to further mappings (digests, revision).
     `saturation` is the table behind saturation.json and its content; without it the page has no such section.
-    `emergence` are the sections that pages_emergence.py makes of emergence.json. `inference` is the content of
-    inference.json, its analysis included; without it the page has no such section.
+    `emergence` and `inference` are the sections that pages_emergence.py and pages_inference.py make of theirs.
     """
     drawn = {name: draw(points, dict(law)) for name, draw, _, _ in FIGURES}
     drawn["heldout"] = figures.predicted_against_measured(points, dict(law))
     if saturation is not None:
         drawn |= {name: draw(saturation[0], dict(saturation[1])) for name, draw, _, _ in figures_saturation.FIGURES}
-    measured = [] if inference is None else inference_sections(inference)
-    for name, parts in (("emergence", emergence), ("inference", measured)):
+    for name, parts in (("emergence", emergence), ("inference", inference)):
         drawn |= {f"{name}-{n}": part.figure for n, part in enumerate(parts, 1) if part.figure is not None}
     render(
         out,
@@ -62,7 +59,7 @@ def write_report(
         saturation=saturation and saturation[1],
         saturation_figures=[(name, title, caption) for name, _, title, caption in figures_saturation.FIGURES],
         emergence=emergence,
-        inference=measured,
+        inference=inference,
         costs=cost_table(points),
         provenance=flatten({**provenance, "inputs": law["inputs"], "versions": library_versions(provenance)}),
     )

@@ -2,26 +2,30 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.inference.job import COMPOSITIONS, Job
-from evals.inference.params import InferenceParams
+from evals.inference.params import RANDOM, InferenceParams
 from experiments.isolated import isolated, side_by_side
 from experiments.measurements import ROWS, Measurement, Measurements, machine
-from experiments.project import ABILITIES, DATA, PARAMS, RESULTS, Project
+from experiments.project import ABILITIES, CODE_ROOT, DATA, PARAMS, RESULTS, Project
+from experiments.sweep import check_device
 from sweeps import store
 from sweeps.distil.job import SUITE as DISTILLED
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from analysis.page import Section
+
 INFERENCE = RESULTS / "inference.json"
+OTHER_RUNS = "inference.json is of other runs than params.yaml asks for: dvc repro"
+ARCHIVE = CODE_ROOT / "experiments" / "archive"
 SCHEMA_VERSION = 1
 # Below runs/, of which the pipeline keeps what is there.
 OUTS = (ROWS, DISTILLED, f"{store.EVALUATIONS}/{DISTILLED}")
-CONTROL_TOKENS = 8
-MAX_STEPS = 64
 
 
 def own_params(project: Project) -> InferenceParams:
@@ -34,8 +38,7 @@ def own_params(project: Project) -> InferenceParams:
 def describe(project: Project) -> str:
     """What would be measured, in a paragraph."""
     params = own_params(project)
-    measurements = Measurements(project, params)
-    rows = measurements.rows
+    rows = Measurements(project, params, dry_run=True).rows
     pending = [one for one in rows if one.read() is None]
     techniques = Counter(one.job.technique for one in rows)
     models = Counter(one.target.name for one in rows)
@@ -53,24 +56,30 @@ def describe(project: Project) -> str:
 def own_inference(progress: "Console") -> dict[str, Any]:
     """Measures what is pending and returns what inference.json says."""
     from analysis.inference import analyse
+    from evals.inference.ceilings import Ceilings
 
     project = Project.here()
     params = own_params(project)
+    check_device(project.params.executor.device)
     measurements = Measurements(project, params)
     rows = measurements.rows
+    if project.params.distillation is not None:
+        from experiments.distillation import Comparison
+
+        _ = Comparison(project, project.params.distillation).jobs  # what it refuses it refuses now
     for folder in OUTS:
         (project.runs / folder).mkdir(parents=True, exist_ok=True)
     workers = project.params.executor.workers
-    ceilings, control = measure_machine(rows[0].job, workers)
-    measure_all(rows, ceilings, workers, progress)
-    told = [(one.job.technique in COMPOSITIONS, one.read()) for one in rows]
+    told = kept_machine(measurements, rows[0].job, workers)
+    measure_all(rows, Ceilings(**told["ceilings"]), workers, progress)
+    found = [(one.job.technique in COMPOSITIONS, one.read()) for one in rows]
     table: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "inputs": {one.target.name: one.target.digest[:16] for one in rows},
-        "machine": machine() | vars(ceilings),
-        "control": control,
-        "rows": [row for composed, row in told if not composed],
-        "compositions": [row for composed, row in told if composed],
+        "machine": machine() | told["ceilings"],
+        "control": told["control"],
+        "rows": [row for composed, row in found if not composed],
+        "compositions": [row for composed, row in found if composed],
         "distillation": None,
     }
     progress.print("acceptance and precision over the family ...")
@@ -89,6 +98,8 @@ def measure_all(rows: Sequence[Measurement], ceilings: Any, workers: int, progre
     """
     from rich.progress import track
 
+    from evals.inference.process import row_of
+
     failures: list[BaseException] = []
     pending = [one for one in rows if one.read() is None]
     for alone in (False, True):
@@ -97,7 +108,7 @@ def measure_all(rows: Sequence[Measurement], ceilings: Any, workers: int, progre
             continue
         jobs = {id(one.job): one for one in chosen}
         work = [(one.job, ceilings) for one in chosen]
-        done = side_by_side(measure_in_process, work, 1 if alone else workers)
+        done = side_by_side(row_of, work, 1 if alone else workers)
         quiet = not progress.is_terminal
         shown = track(done, "measuring", len(chosen), console=progress, transient=True, disable=quiet)
         for number, ((job, _), future) in enumerate(shown, start=1):
@@ -147,57 +158,27 @@ def over_the_family(
     return found
 
 
-def measure_machine(job: Job, workers: int) -> tuple[Any, dict[str, Any]]:
-    """What holds for all rows: the machine's ceilings, and the same work on both sides of a contest.
+def measure_machine(job: Job, workers: int) -> dict[str, Any]:
+    """What holds for all rows: `ceilings`, and `control`, the same work on both sides of a contest.
 
-    The control is measured as rows are, with the other workers at the same work.
+    The control is measured as rows are, with the other workers at the same work; of each worker's the one that strays
+    furthest counts.
     """
+    from evals.inference.process import ceilings_of, control_of
+
     ceilings = isolated(ceilings_of, job.device)
     controls = [future.result() for _, future in side_by_side(control_of, [job] * workers, workers)]
-    return ceilings, controls[0]
+    return {"ceilings": vars(ceilings), "control": max(controls, key=lambda one: one["detectable"])}
 
 
-def ceilings_of(device: str) -> Any:
-    """In this process, of one thread."""
-    import torch
-
-    from evals.inference.ceilings import measure_ceilings
-
-    torch.set_num_threads(1)
-    return measure_ceilings(torch.device(device))
-
-
-def control_of(job: Job) -> dict[str, Any]:
-    """In this process: few tokens, twenty controls of whole rows would take longer than all rows together."""
-    from dataclasses import replace
-
-    import torch
-
-    from evals.inference.contest import generated
-    from evals.inference.measure import prepare
-    from evals.inference.protocol import control
-
-    torch.set_num_threads(1)
-    setting = prepare(job)
-    work = generated(replace(setting, num_tokens=CONTROL_TOKENS))
-    work()
-    return control(work, job.num_pairs, setting.model.device)
-
-
-def measure_in_process(asked: tuple[Job, Any]) -> dict[str, Any]:
-    """A row, in this process."""
-    import torch
-
-    torch.set_num_threads(1)
-    torch._dynamo.config.recompile_limit = MAX_STEPS  # a compiled step for every number of tokens, of every decoder
-    job, ceilings = asked
-    if job.technique in COMPOSITIONS:
-        from evals.inference.techniques.compositions import compose
-
-        return compose(job)
-    from evals.inference.measure import measure
-
-    return measure(job, ceilings)
+def kept_machine(measurements: Measurements, job: Job, workers: int) -> dict[str, Any]:
+    """The machine as it was when the first rows that are kept were measured, by the same code."""
+    path = measurements.project.runs / ROWS / "machine.json"
+    if path.exists() and (kept := store.read_json(path))["identity"] == measurements.by:
+        return kept["machine"]
+    told = measure_machine(job, workers)
+    store.write_json(path, {"identity": measurements.by, "machine": told})
+    return told
 
 
 def print_inference(found: dict[str, Any]) -> None:
@@ -209,15 +190,41 @@ def print_inference(found: dict[str, Any]) -> None:
     show(found, Console(soft_wrap=True, highlight=False))
 
 
+def report_sections() -> "list[Section]":
+    """What the report says of the project's own rows, and of those that were measured whole and committed."""
+    from analysis.pages_inference import inference_sections
+
+    own = read_inference()
+    sections = [] if own is None else inference_sections(own)
+    for path in sorted(ARCHIVE.glob(f"*/{INFERENCE.name}")):
+        told = inference_sections(store.read_json(path))
+        sections += [replace(section, title=f"{section.title} ({path.parent.name}, whole)") for section in told]
+    return sections
+
+
 def status_lines(found: dict[str, Any]) -> list[str]:
-    """Rows by status, then the fastest of every technique in a line each."""
+    """Rows by status, then every technique in a line: of the largest trained model, the first cell of the grid."""
     counts = Counter(row["status"] for row in found["rows"])
     lines = [f"inference: {', '.join(f'{count} {status}' for status, count in counts.items())}"]
-    told = sorted((row for row in found["rows"] if row["status"] == "ok"), key=lambda row: row["ratio"])
-    for name, row in {row["technique"]: row for row in told}.items():
+    told = [row for row in found["rows"] if row["status"] == "ok" and row["trained"]]
+    for name in dict.fromkeys(row["technique"] for row in told):
+        row = max((row for row in told if row["technique"] == name), key=lambda row: row["params"])
         low, high = row["ci95"]
         lines.append(f"{name}: {row['ratio']:.2f} times {row['against']} ({low:.2f} to {high:.2f}) on {row['model']}")
     return lines
+
+
+def is_of_present_grid(project: Project) -> bool:
+    """Whether inference.json is of the checkpoints that params.yaml names, as they are now; random weights aside."""
+    found = read_inference()
+    if found is None or project.params.inference is None:
+        return False
+    try:
+        rows = Measurements(project, project.params.inference, dry_run=True).rows
+    except ValueError:  # not trained, or no text
+        return False
+    asked = {one.target.name: one.target.digest[:16] for one in rows}
+    return asked == {name: digest for name, digest in found["inputs"].items() if name != RANDOM}
 
 
 def read_inference() -> dict[str, Any] | None:

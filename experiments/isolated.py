@@ -15,7 +15,7 @@ from experiments.project import COMPILE_CACHE
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
-PRELOADED = ["evals.inference.measure", "transformers.models.granite.modeling_granite"]
+PRELOADED = ["evals.inference.process", "transformers.models.granite.modeling_granite"]
 
 
 def isolated(work: Callable[..., Result], *arguments: Any) -> Result:

@@ -87,8 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
-    from experiments import saturation, scores
-    from experiments.inference import read_inference
+    from experiments import inference, saturation, scores
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -96,13 +95,15 @@ def write_law_report(dry_run: bool) -> str:
     if law["law"] != "hoffmann" or law["heldout"] is None:
         raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
-    written = (saturation.read_saturation(), scores.report_sections(), read_inference())
+    written = (saturation.read_saturation(), scores.report_sections(), inference.report_sections())
     write_report(points, law, REPORT, provenance(project, points), *written)
     stale = [] if is_of_present_grid(project, SUITE, POINTS) else [OTHER_RUNS]
     if saturation.POINTS.exists() and not is_of_present_grid(project, saturation.SUITE, saturation.POINTS):
         stale.append(saturation.OTHER_RUNS)
     if scores.SCORES.exists() and not is_of_present_grid(project, scores.SUITE, scores.SCORES):
         stale.append(scores.OTHER_RUNS)
+    if inference.INFERENCE.exists() and not inference.is_of_present_grid(project):
+        stale.append(inference.OTHER_RUNS)
     return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
 
 

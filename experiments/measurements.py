@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any
 from evals.inference.job import KINDS, Job
 from evals.inference.params import RANDOM, InferenceParams
 from experiments.abilities import ITEMS
-from experiments.evaluate import ability_tasks
+from experiments.evaluate import ability_tasks, judge_identity
 from experiments.points import settled_branches
 from experiments.project import ABILITIES, CACHE, CODE_ROOT, DATA, Project, git_revision
 from models.ladder import Shape
@@ -23,7 +24,8 @@ ROWS = "measurements"  # below runs/
 RANDOM_WINDOW = 1024
 # What quantisation-aware training may choose from: so many tokens, in so many parts of the corpus.
 TRAINING_TOKENS, TRAINING_PARTS = 400_000, 100
-MEASURED_BY = ("evals/inference", "models/decoding", "experiments/measurements.py")
+MEASURED_BY = ("evals/inference", "models/decoding", "experiments/isolated.py", "experiments/measurements.py")
+RANDOM_DRAFTER_LAYERS = 2
 LIBRARIES = ("torch", "transformers", "torchao")
 
 
@@ -64,8 +66,9 @@ class Measurement:
 
     @property
     def alone(self) -> bool:
-        """Whether it wants the machine for itself: several processes, or weights that fill the memory's bandwidth."""
-        return KINDS.get(self.job.technique) == "parallel" or self.target.tokens is None
+        """Whether it wants the machine for itself: several processes, an accelerator, weights that fill the memory."""
+        ranks = KINDS.get(self.job.technique) == "parallel"
+        return ranks or self.target.tokens is None or self.job.device != "cpu"
 
     def read(self) -> dict[str, Any] | None:
         """The row, None where it was not measured yet by this code on this machine."""
@@ -83,10 +86,13 @@ class Measurement:
 
 
 class Measurements:
-    """What params ask for of a project. Raises ValueError where a model that they name is none or is not trained."""
+    """What params ask for of a project; a dry run leaves out random weights that are still to be made.
 
-    def __init__(self, project: Project, params: InferenceParams) -> None:
-        self.project, self.params = project, params
+    Raises ValueError where a model that they name is none, is not trained, or diverged.
+    """
+
+    def __init__(self, project: Project, params: InferenceParams, *, dry_run: bool = False) -> None:
+        self.project, self.params, self.dry_run = project, params, dry_run
         self._targets: dict[str, Target] = {}
         self._texts: dict[Path, str] = {}
 
@@ -96,6 +102,8 @@ class Measurements:
         found: dict[Path, Measurement] = {}
         for block in self.params.measured:
             for name in block.models or self.own_models:
+                if name == RANDOM and self.dry_run and not self._random_place.exists():
+                    continue
                 target = self.target(name)
                 for technique, prompt, output, batch, dtype in block.grid():
                     tasks = target.tasks if KINDS.get(technique) == "precision" else ()
@@ -121,10 +129,9 @@ class Measurements:
         return self._targets[name]
 
     def branches(self, suite: str) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-        """(cell, checkpoint, record) of every branch that is done, of a cell in the order of its tokens."""
+        """(cell, checkpoint, record) of every branch, of a cell in the order of its tokens."""
         for job, directory, record in settled_branches(self.project, suite):
-            if record["status"] == "done":
-                yield job.cell.name, directory / "checkpoint", record
+            yield job.cell.name, directory / "checkpoint", record
 
     def _trained(self, name: str) -> Target:
         suite, _, cell = f"{self.params.suite}/{name}".rpartition("/")
@@ -133,6 +140,10 @@ class Measurements:
         for wanted in (cell, *([self.params.drafter] if suite == self.params.suite else [])):
             if wanted not in longest:
                 raise ValueError(f"inference names {wanted!r}, which is no cell of {suite}: use {', '.join(longest)}")
+            if longest[wanted][1]["status"] != "done":
+                raise ValueError(
+                    f"inference names {wanted!r}, which diverged: lower suites.{suite}.training.learning_rate"
+                )
         checkpoint, record = longest[cell]
         own = suite == self.params.suite
         of_text = self.project.suite(suite).data == "text"
@@ -148,11 +159,24 @@ class Measurements:
 
     def _random(self) -> Target:
         assert self.params.random is not None
-        shape = self.params.random.shape
-        place = CACHE / RANDOM / shape.name
+        shape, place = self.params.random.shape, self._random_place
         if not place.exists():
-            _write_random(shape, self.project.params.tokenizer.vocab_size, place)
-        return Target(RANDOM, place, shape.params_non_embedding, None, None, DATA, ())
+            partial = place.with_suffix(".part")
+            shutil.rmtree(partial, ignore_errors=True)
+            vocab_size = self.project.params.tokenizer.vocab_size
+            _write_random(shape, vocab_size, partial / "target")
+            _write_random(Shape(shape.width, RANDOM_DRAFTER_LAYERS), vocab_size, partial / "drafter")
+            partial.replace(place)
+        return Target(RANDOM, place / "target", shape.params_non_embedding, None, place / "drafter", DATA, ())
+
+    @cached_property
+    def _random_place(self) -> Path:
+        """Named by what decides the weights and the tokenizer beside them."""
+        assert self.params.random is not None
+        manifest = self.project.corpus()
+        decides = [store.code_digest(CODE_ROOT), manifest["digest"], str(manifest["vocab_size"]), str(RANDOM_WINDOW)]
+        digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()[:16]
+        return CACHE / RANDOM / f"{self.params.random.shape.name}-{digest}"
 
     def text(self, data: Path) -> str:
         """Held-out text of that data."""
@@ -170,22 +194,26 @@ class Measurements:
     def _measurement(self, target: Target, job: Job) -> Measurement:
         fields = {name: value for name, value in asdict(job).items() if name not in ("text", "training_text")}
         texts = [hashlib.sha256((text or "").encode()).hexdigest() for text in (job.text, job.training_text)]
-        what = [json.dumps(fields, sort_keys=True, default=str), *texts, target.digest, self._by]
+        what = [json.dumps(fields, sort_keys=True, default=str), *texts, target.digest, self.by]
+        if job.tasks:
+            what.append(judge_identity(job.tasks))
         identity = hashlib.sha256("\n".join(what).encode()).hexdigest()[:16]
         cell = f"p{job.prompt_tokens}-o{job.new_tokens}-b{job.batch}-{job.dtype}"
         name = f"{job.technique.replace(' ', '')}-{cell}.json"
         return Measurement(target, job, self.project.runs / ROWS / target.name / name, identity)
 
     @cached_property
-    def _by(self) -> str:
-        """The code that measures, the libraries and the machine."""
-        digest = hashlib.sha256()
-        for name in MEASURED_BY:
-            path = CODE_ROOT / name
-            for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-                digest.update(file.read_bytes())
+    def by(self) -> str:
+        """The code that measures, the libraries, the machine and how many processes work on it side by side."""
+        names = sorted(
+            str(file.relative_to(CODE_ROOT))
+            for path in (CODE_ROOT / name for name in MEASURED_BY)
+            for file in (path.rglob("*.py") if path.is_dir() else [path])
+        )
         versions = [importlib.metadata.version(library) for library in LIBRARIES]
-        return " ".join([digest.hexdigest(), *versions, platform.node(), processor()])
+        executor = self.project.params.executor
+        machine = [platform.node(), processor(), accelerator(executor.device), str(executor.workers)]
+        return " ".join([store.code_digest(CODE_ROOT, names), *versions, *machine])
 
 
 def held_out_text(folder: Path) -> str:
@@ -236,6 +264,15 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.machine()
+
+
+def accelerator(device: str) -> str:
+    """The accelerator's name; empty on a cpu."""
+    if device == "cpu":
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def machine() -> dict[str, Any]:

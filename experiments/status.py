@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from experiments import scores
+from experiments.inference import OTHER_RUNS as OTHER_INFERENCE
+from experiments.inference import is_of_present_grid as inference_is_current
 from experiments.inference import read_inference, status_lines
 from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
 from experiments.points import is_of_present_grid
@@ -49,7 +51,8 @@ def read_status() -> dict[str, Any]:
         },
         "emergence": emergence
         and {"rows": emergence["rows"], "current": is_of_present_grid(project, scores.SUITE, scores.SCORES)},
-        "inference": inference and {"rows": inference["rows"], "control": inference["control"]},
+        "inference": inference
+        and {"rows": inference["rows"], "control": inference["control"], "current": inference_is_current(project)},
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -95,6 +98,8 @@ def print_status(status: dict[str, Any]) -> None:
         for line in scores.status_lines(status["emergence"]):
             console.print(line)
     if status["inference"]:
+        if not status["inference"]["current"]:
+            console.print(OTHER_INFERENCE)
         for line in status_lines(status["inference"]):
             console.print(line)
     if status["report"]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,10 +51,10 @@ class Recipe:
     code_digest: str
 
 
-def code_digest(root: Path) -> str:
-    """SHA-256 of the training path's code, written back from its syntax trees without docstrings."""
+def code_digest(root: Path, names: Sequence[str] = TRAINING_PATH) -> str:
+    """SHA-256 of the code of these files, written back from its syntax trees without docstrings."""
     digest = hashlib.sha256()
-    for name in TRAINING_PATH:
+    for name in names:
         tree = ast.parse((root / name).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

@@ -21,8 +21,9 @@ def quality_laws(precision: Sequence[Row]) -> list[dict[str, Any]]:
     """A technique's divergence in N and D together, and in N alone at every D."""
     laws: list[dict[str, Any]] = []
     for head, rows in grouped(precision, ("technique",)):
-        own = [row for row in rows if row["kl"] > 0]
-        left_out = {"num_left_out": len(rows) - len(own)}  # no divergence at all has no logarithm
+        told = [row for row in rows if row["status"] == "ok"]
+        own = [row for row in told if row["kl"] > 0]
+        left_out = {"num_left_out": len(told) - len(own)}  # no divergence at all has no logarithm
         if not own:
             continue
         laws.append({"law": "quality-pooled", **head, "axes": list(AXES), **left_out, **_pooled(own)})

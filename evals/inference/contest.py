@@ -79,6 +79,7 @@ class Trial:
     """
 
     checks: list[Check]
+    num_tokens: int
     first_call_seconds: float | None
     pairs: Pairs | None
 
@@ -114,7 +115,12 @@ class Contest:
         seconds = timed(lambda: found.extend(self.technique()), device)
         checks = self.check(reference, found)
         held = all(check.passed for check in checks)
-        return Trial(checks, seconds, take_turns(self.baseline, self.technique, num_pairs, device) if held else None)
+        return Trial(
+            checks,
+            sum(map(len, found)),
+            seconds,
+            take_turns(self.baseline, self.technique, num_pairs, device) if held else None,
+        )
 
 
 def lossless(setting: Setting, prompts: Sequence[Sequence[int]] | None = None) -> Judge:

@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "sequence-parallel-4": "parallel",
 }
 TECHNIQUES = tuple(KINDS)
+WEIGHTS = (".safetensors", ".bin")
 COMPOSITIONS = (
     "static-cache x batching",
     "bfloat16 x static-cache",
@@ -90,4 +91,6 @@ def read_window(checkpoint: Path) -> int | None:
         config = json.loads((checkpoint / "config.json").read_text())
     except FileNotFoundError:
         raise ValueError(f"{checkpoint} is no checkpoint: give a folder with a config.json") from None
+    if not any(path.suffix in WEIGHTS for path in checkpoint.iterdir()):
+        raise ValueError(f"{checkpoint} has no weights: give a folder with one of {', '.join(WEIGHTS)}")
     return config.get("max_position_embeddings")

@@ -42,16 +42,18 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
     ratio, interval = trial.pairs.ratio()
     seconds = float(np.median(trial.pairs.technique))
     model = contest.model or setting.model
-    least = least_seconds(model, job.batch, job.prompt_tokens, job.new_tokens, ceilings)
+    least = None  # of requests of many lengths
+    if trial.num_tokens == job.batch * job.new_tokens:
+        least = least_seconds(model, job.batch, job.prompt_tokens, job.new_tokens, ceilings) / seconds
     return head | judged | {
         "status": "ok",
         "reason": "",
         "ratio": ratio,
         "ci95": interval,
         "seconds": asdict(trial.pairs),
-        "tokens_per_second": job.batch * job.new_tokens / seconds,
+        "tokens_per_second": trial.num_tokens / seconds,
         "first_call_seconds": trial.first_call_seconds,
-        "roofline_share": least / seconds,
+        "roofline_share": least,
         **contest.speeds(),
         **(resources(contest, memory) if isinstance(contest, Contest) else {}),
     }  # fmt: skip

@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evals.inference.job import COMPOSITIONS, TECHNIQUES, Precision
+from evals.inference.job import COMPOSITIONS, KINDS, TECHNIQUES, Precision
 from models.ladder import Shape
 
 RANDOM = "random"
+LOWERED = [name for name, kind in KINDS.items() if kind == "precision" and not name.endswith("-qat")]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class InferenceParams:
             raise ValueError("measured is empty: list at least one block of techniques")
         if self.pairs < 6:
             raise ValueError(f"pairs is {self.pairs}: give 6 or more, fewer have no interval of 95%")
+        for technique in self.precision:
+            if technique not in LOWERED:
+                raise ValueError(f"precision has {technique!r}: choose of {', '.join(LOWERED)}")
         for index, block in enumerate(self.measured):
             if RANDOM in block.models and self.random is None:
                 raise ValueError(f"measured[{index}].models has random: give random, with its size, too")

@@ -1,7 +1,7 @@
 """`scalelab bench`: a verb imports what it needs when it runs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -131,6 +131,10 @@ def bench_inference(
     drafter: Annotated[Path | None, typer.Option(help="A smaller one with the same tokenizer, for drafts.")] = None,
     technique: Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")] = None,
     text: Annotated[Path | None, typer.Option(help="Prompts are parts of it; our held-out text without.")] = None,
+    training_text: Annotated[
+        Path | None, typer.Option(help="What quantisation-aware training trains on; unsupported without.")
+    ] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it decodes.")] = "cpu",
     prompt: Annotated[int, typer.Option(min=2, help="Tokens of a prompt.")] = 64,
     output: Annotated[int, typer.Option(min=1, help="Tokens to decode after it.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Prompts.")] = 4,
@@ -143,7 +147,9 @@ def bench_inference(
 
     from experiments.bench.inference import InferenceBench, describe, run, show
 
-    bench = InferenceBench(model, drafter, tuple(technique or ()), text, prompt, output, batch, pairs)
+    bench = InferenceBench(
+        model, drafter, tuple(technique or ()), text, training_text, prompt, output, batch, pairs, device
+    )
     console = Console()
     if dry_run:
         console.print(describe(bench))

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.inference.job import TECHNIQUES, Job
-from experiments.inference import SCHEMA_VERSION, measure_in_process, measure_machine
+from experiments.inference import SCHEMA_VERSION, measure_machine
 from experiments.isolated import isolated
 from experiments.measurements import held_out_text, machine
 from experiments.project import DATA
+from experiments.sweep import check_device
 
 TOLD = (
     "acceptance_length",
@@ -29,6 +30,7 @@ class InferenceBench:
     drafter: Path | None
     techniques: tuple[str, ...]
     text: Path | None
+    training_text: Path | None = None
     prompt_tokens: int = 64
     new_tokens: int = 64
     batch: int = 4
@@ -38,6 +40,7 @@ class InferenceBench:
 
 def describe(bench: InferenceBench) -> str:
     """One paragraph: what would run."""
+    _ = jobs_of(bench)  # what cannot be measured is refused here too
     return (
         f"{', '.join(bench.techniques) or 'every technique'} on {bench.model}"
         f"{f', drafts by {bench.drafter}' if bench.drafter else ''}: {bench.batch} prompts of {bench.prompt_tokens} "
@@ -47,28 +50,45 @@ def describe(bench: InferenceBench) -> str:
 
 
 def run(bench: InferenceBench, progress: Console) -> dict[str, Any]:
-    """The table of `--json`; raises ValueError for what cannot be measured at all."""
-    text = read_text(bench.text)
-    jobs = [
-        Job(
-            technique, bench.model, bench.drafter, text, bench.prompt_tokens, bench.new_tokens, bench.batch,
-            bench.num_pairs, bench.device,
-        )
-        for technique in bench.techniques or TECHNIQUES
-    ]  # fmt: skip
-    ceilings, control = measure_machine(jobs[0], workers=1)
+    """The table of `--json`; raises ValueError as `jobs_of` does."""
+    jobs = jobs_of(bench)
+    from evals.inference.ceilings import Ceilings
+    from evals.inference.process import row_of
+
+    told = measure_machine(jobs[0], workers=1)
     rows = []
     for job in jobs:
         progress.print(f"{job.technique} ...")
-        rows.append(isolated(measure_in_process, (job, ceilings)))
-    return {"schema_version": SCHEMA_VERSION, "machine": machine() | vars(ceilings), "control": control, "rows": rows}
+        row = isolated(row_of, (job, Ceilings(**told["ceilings"])))
+        rows.append(row | {"model": str(bench.model), "trained": None, "tokens": None})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "machine": machine() | told["ceilings"],
+        "control": told["control"],
+        "rows": rows,
+    }
+
+
+def jobs_of(bench: InferenceBench) -> list[Job]:
+    """One a technique; raises ValueError for what cannot be measured at all."""
+    check_device(bench.device)
+    text, training = read_text(bench.text), None
+    if bench.training_text is not None:
+        training = read_text(bench.training_text)
+    return [
+        Job(
+            technique, bench.model, bench.drafter, text, bench.prompt_tokens, bench.new_tokens, bench.batch,
+            bench.num_pairs, bench.device, training_text=training,
+        )
+        for technique in bench.techniques or TECHNIQUES
+    ]  # fmt: skip
 
 
 def read_text(path: Path | None) -> str:
     """The text whose parts are prompts: that file, else the project's held-out documents."""
     if path is not None:
         if not path.is_file():
-            raise ValueError(f"--text {path} is no file: name one, or leave it out for the project's held-out text")
+            raise ValueError(f"text {path} is no file: name one, or leave it out for the project's held-out text")
         return path.read_text()
     return held_out_text(DATA)
 

@@ -62,7 +62,7 @@ class Sampled:
 
     def uniform(self) -> float:
         """Uniform between 0 and 1."""
-        return float(torch.rand((), generator=self.generator, dtype=torch.float64))
+        return float(torch.rand((), generator=self.generator, dtype=torch.float64, device=self.generator.device))
 
 
 # Logits of the target after the last token and after each of the draft ((G+1), V), and the draft: how many tokens of it

@@ -97,10 +97,8 @@ class DistilJob:
 
 def code_digest(root: Path) -> str:
     """Digest of the training path's code and of this room's."""
-    digest = hashlib.sha256(store.code_digest(root).encode())
-    for path in sorted((root / "sweeps" / "distil").glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    own = sorted(str(path.relative_to(root)) for path in (root / "sweeps" / "distil").glob("*.py"))
+    return store.code_digest(root, [*store.TRAINING_PATH, *own])
 
 
 def checkpoint_digest(checkpoint: Path) -> str:

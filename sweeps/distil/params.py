@@ -20,7 +20,7 @@ class DistillationParams:
     forward (0) and reverse (1). `num_draft` tokens are drafted at a time where an acceptance length is told.
     """
 
-    suite: str = "emergence"
+    suite: str = "teacher"
     teacher: str | None = None
     sizes: tuple[int, ...] = (16, 32)
     seeds: tuple[int, ...] = (0, 1)

@@ -112,7 +112,7 @@ def test_crossovers_lie_between_their_points(table: dict) -> None:
 
 def test_quality_figures_hold_every_measurement(table: dict) -> None:
     dots = [y for trace in markers(divergence_against_size(table)) for y in trace.y]
-    assert sorted(dots) == sorted(row["kl"] for row in table["precision"])
+    assert sorted(dots) == sorted(row["kl"] for row in table["precision"] if row["status"] == "ok")
     dots = [y for trace in markers(acceptance_against_size(table)) for y in trace.y]
     assert sorted(dots) == sorted(row[rate] for row in table["acceptance"] for rate in ("greedy", "sampling"))
     figure = acceptance_against_size(table)
@@ -125,7 +125,9 @@ def test_quality_figures_hold_every_measurement(table: dict) -> None:
             assert np.interp(np.log(share), np.log(curve.x), curve.y) == pytest.approx(row["greedy"], abs=0.05)
     moved = [x for trace in markers(distilled(table)) for x in trace.x]
     contrasts = table["distillation"]["contrasts"]
-    assert sorted(moved) == sorted(row[name]["delta"] for row in contrasts for name in ("loss", "score", "acceptance"))
+    assert sorted(moved) == sorted(
+        row[name]["difference"] for row in contrasts for name in ("loss", "score", "greedy", "sampling")
+    )
 
 
 def test_compositions_say_product_and_measurement(table: dict) -> None:
@@ -197,7 +199,7 @@ def test_a_browser_draws_page_and_report(
     expect(plots).to_have_count(NUM_FIGURES)
     for index in range(NUM_FIGURES):
         expect(plots.nth(index).locator("svg.main-svg .trace path").first).to_be_attached()
-    write_report(sweep, sweep_law, tmp_path / "report.html", {}, inference=table)
+    write_report(sweep, sweep_law, tmp_path / "report.html", {}, inference=inference_sections(table))
     page.goto((tmp_path / "report.html").as_uri(), wait_until="load")
     expect(page.locator("#inference .js-plotly-plot")).to_have_count(NUM_FIGURES)
     expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()

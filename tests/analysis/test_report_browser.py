@@ -7,6 +7,7 @@ import pandas as pd
 from playwright.sync_api import Page, expect
 
 from analysis.inference import analyse
+from analysis.pages_inference import inference_sections
 from analysis.report import FIGURES, write_report
 from tests.analysis.inference_rows import inference_table
 
@@ -19,7 +20,9 @@ def test_every_figure_is_drawn_without_a_network(
 ) -> None:
     report = tmp_path / "report.html"
     measured = inference_table()
-    write_report(sweep, sweep_law, report, {"revision": "abc"}, inference=measured | analyse(measured))
+    write_report(
+        sweep, sweep_law, report, {"revision": "abc"}, inference=inference_sections(measured | analyse(measured))
+    )
     complaints: list[str] = []
     requested: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

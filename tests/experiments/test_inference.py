@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from experiments.measurements import Measurements
+from analysis.inference import analyse
+from analysis.pages_inference import QUESTION
+from experiments import inference
+from experiments.measurements import Measurement, Measurements, held_out_text
 from experiments.project import Project
+from tests.analysis.inference_rows import inference_table
 
 DRAFTER, TARGET = "w0016-l1-s0", "w0016-l2-s0"
 
@@ -54,19 +58,30 @@ def test_pairs_and_branches_of_the_family_are_told(found: dict[str, Any]) -> Non
     assert all(0 <= row["kl"] < 0.01 for row in found["precision"])
 
 
-def test_what_was_measured_is_kept_and_another_length_is_not_that(family, found, monkeypatch) -> None:
+def asked() -> list[Measurement]:
+    project = Project.here()
+    assert project.params.inference is not None
+    return Measurements(project, project.params.inference).rows
+
+
+def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found, monkeypatch) -> None:
     monkeypatch.chdir(family.path)
-    project = Project.here()
-    assert project.params.inference is not None
-    rows = Measurements(project, project.params.inference).rows
+    rows = asked()
     assert [one.read() for one in rows] == found["rows"]
-    said = family.scalelab("inference", "--dry-run").stdout
-    assert "0 to measure" in " ".join(said.split())
-    family.set("inference.measured", [{"techniques": ["kv-cache"], "prompts": [16], "outputs": [9], "batches": [2]}])
-    project = Project.here()
-    assert project.params.inference is not None
-    (other,) = Measurements(project, project.params.inference).rows
-    assert other.read() is None
+    assert "0 to measure" in " ".join(family.scalelab("inference", "--dry-run").stdout.split())
+    assert inference.is_of_present_grid(Project.here())
+    for key, other, before in (("inference.pairs", 7, 6), ("executor.workers", 2, 1)):
+        family.set(key, other)
+        changed = asked()
+        family.set(key, before)
+        assert [one.path for one in changed] == [one.path for one in rows]
+        assert [one.read() for one in changed] == [None, None]
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.measurements.held_out_text", lambda folder: held_out_text(folder)[1:])
+        assert [one.read() for one in asked()] == [None, None]
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.measurements.LIBRARIES", ("numpy",))
+        assert [one.read() for one in asked()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +113,17 @@ def test_bad_input_is_one_line(make_workplace, family, key: str, value: Any, mes
     place.set("inference.measured", [{"techniques": ["kv-cache"], "prompts": [16], "outputs": [8]}])
     place.set(key, value)
     assert message in place.refusal("inference", "--dry-run")
+
+
+def test_what_was_measured_whole_is_in_the_report_under_its_machines_name(tmp_path: Path, monkeypatch) -> None:
+    table = inference_table()
+    (tmp_path / "archive/epyc").mkdir(parents=True)
+    (tmp_path / "archive/epyc/inference.json").write_text(json.dumps(table | analyse(table)))
+    monkeypatch.setattr(inference, "ARCHIVE", tmp_path / "archive")
+    monkeypatch.chdir(tmp_path)
+    titles = [section.title for section in inference.report_sections()]
+    assert f"{QUESTION} (epyc, whole)" in titles
+    assert all(title.endswith("(epyc, whole)") for title in titles)
 
 
 def test_untrained_cells_are_named_with_their_remedy(make_workplace, family, tmp_path: Path) -> None:

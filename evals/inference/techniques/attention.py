@@ -2,7 +2,11 @@
 
 import copy
 
-from evals.inference.contest import Contest, Setting, Unsupported, generated, lossless, streamed
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from evals.inference.contest import Contest, Setting, Stream, Tokens, Unsupported, generated, lossless, streamed
+from models.decoding.static import Emit, unheard
 
 
 def sdpa(setting: Setting) -> Contest:
@@ -13,7 +17,23 @@ def sdpa(setting: Setting) -> Contest:
 
 
 def flash(setting: Setting) -> Contest:
-    """FlashAttention's kernels, which need an accelerator."""
-    raise Unsupported(
-        f"flash-attention has no kernels for {setting.model.device.type}; torch's own is measured as sdpa"
-    )
+    """FlashAttention (Dao et al. 2022) in torch's kernels for accelerators, against its products written out."""
+    device, dtype = setting.model.device.type, setting.model.dtype
+    if device == "cpu":
+        raise Unsupported(
+            "flash attention's kernels are for accelerators, the model is on cpu; sdpa is torch's own here"
+        )
+    if dtype == torch.float32:
+        raise Unsupported("flash attention takes 16 bits, the model is in float32: ask for dtype bfloat16")
+
+    def by(backend: SDPBackend) -> Stream:
+        decode = generated(setting)
+
+        def work(emit: Emit = unheard) -> Tokens:
+            with sdpa_kernel(backend):
+                return decode(emit)
+
+        return work
+
+    plain, fused = by(SDPBackend.MATH), by(SDPBackend.FLASH_ATTENTION)
+    return streamed("attention as matrix products", plain, fused, lossless(setting))

@@ -48,10 +48,15 @@ class RankContest:
         try:
             self.decoded[:] = launch(self.num_ranks, self.work, arguments, self.limit_seconds)
         except (ProcessRaisedException, ProcessExitedException, TimeoutError) as error:
-            return Trial([unfinished_ranks(self.num_ranks, str(error).strip().splitlines()[-1])], None, None)
+            return Trial([unfinished_ranks(self.num_ranks, str(error).strip().splitlines()[-1])], 0, None, None)
         checks = [*self._same_answers(), self._same_bytes()]
         held = all(check.passed for check in checks)
-        return Trial(checks, None, Pairs(self.decoded[0].alone, self.decoded[0].together) if held else None)
+        return Trial(
+            checks,
+            len(prompts_BT) * num_tokens,
+            None,
+            Pairs(self.decoded[0].alone, self.decoded[0].together) if held else None,
+        )
 
     @torch.inference_mode()
     def _same_answers(self) -> list[Check]:
