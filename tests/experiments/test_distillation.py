@@ -33,7 +33,7 @@ SUITE: dict[str, Any] = {
     },
 }  # fmt: skip
 WAYS: tuple[Way, ...] = ("data", "logits", "on-policy")
-PARAMS = DistillationParams(sizes=(8,), tokens=4800, on_policy_share=0.5, ways=WAYS)
+PARAMS = DistillationParams(suite="emergence", sizes=(8,), tokens=4800, on_policy_share=0.5, ways=WAYS)
 
 
 @pytest.fixture(scope="module")

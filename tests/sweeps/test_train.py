@@ -20,7 +20,7 @@ from sweeps.train import Loop, train_cell
 SHORT, LONG = 61_440, 163_840  # 120 and 320 steps; the branches leave the trunk at 96 and 256.
 FIRST_FORK = 96
 FIELDS = {
-    "schema_version", "fingerprint", "suite", "family", "size", "cell", "branch", "seed", "params_total",
+    "schema_version", "fingerprint", "suite", "family", "size", "layers", "cell", "branch", "seed", "params_total",
     "params_non_embedding", "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se",
     "bits_per_byte", "steps", "batch_tokens", "sequence_length", "learning_rate", "schedule", "precision", "device",
     "compile", "data_digest", "validation_digest", "revision", "versions", "status", "reason", "seconds",
