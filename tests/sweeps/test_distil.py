@@ -1,8 +1,6 @@
 """Distillation: each way moves the student to what it learns from, at equal student compute, quietly, and once."""
 
-import itertools
 import json
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,49 +11,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from models import checkpoint, decoder
+from models import decoder
 from models.ladder import Shape
-from models.tokenizer import FIRST_BYTE_ID, PAD_ID, train_tokenizer
+from models.tokenizer import PAD_ID
 from sweeps import store
-from sweeps.corpus.documents import build_documents
 from sweeps.distil.answers import answer, answer_format
-from sweeps.distil.job import DistilJob, checkpoint_digest
-from sweeps.distil.params import WAYS, DistillationParams, Way
+from sweeps.distil.job import DistilJob
+from sweeps.distil.params import WAYS
 from sweeps.distil.train import StudentLoop, distil, divergence_loss, forward_flops, load_teacher
-from sweeps.documents import DocumentData, load_documents
-from sweeps.grid import Training
+from sweeps.documents import DocumentData
 from sweeps.schedule import rate_factor
-
-T, B = 16, 8
-TRAINING = Training(T, T * B, learning_rate=0.02, warmup_steps=10, compile=False)
-WORDS = ["".join(word) for length in (2, 3) for word in itertools.product("abcd", repeat=length)]
-# The data repeat the word; the teacher was taught to do so without c and d, which nobody learns from the data.
-SAME, FOLDED = str, (lambda word: word.translate(str.maketrans("cd", "ab")))
-END = FIRST_BYTE_ID + ord(".")
-
-
-def build(directory: Path, answer_to: Callable[[str], str]) -> Path:
-    """A store of 640 documents like `to:abc>abc.`, held out 16 more, in an order of its own."""
-    directory.mkdir()
-    train_tokenizer([], 260).save_pretrained(directory / "tokenizer")
-    words = random.Random(0).choices(WORDS, k=656)
-    lines = []
-    for word in words:
-        text = f"to:{word}>{answer_to(word)}."
-        lines.append(json.dumps({"text": text, "loss_spans": [[text.index(">") + 1, len(text)]]}) + "\n")
-    (directory / "train.jsonl").write_text("".join(lines[16:]))
-    (directory / "held.jsonl").write_text("".join(lines[:16]))
-    build_documents(
-        directory / "train.jsonl", directory / "held.jsonl", directory / "tokenizer", {}, directory / "store"
-    )
-    return directory / "store"
-
-
-def make_job(data: Path, runs: Path, teacher: Path, digest: str = "", way: Way = "data", **changes: Any) -> DistilJob:
-    manifest = load_documents(data).manifest
-    recipe = store.Recipe(TRAINING, 260, manifest["digest"], manifest["validation_digest"], "cpu", "code")
-    fields = {"shape": Shape(8), "seed": 0, "tokens": 80 * T * B, "on_policy_share": 0.5, "beta": 0.5, **changes}
-    return DistilJob(way, teacher, digest, recipe=recipe, data=data, runs=runs, revision="", **fields)
+from tests.sweeps.distil_runs import END, TRAINING, B, T
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,45 +30,6 @@ def _one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("distil")
-
-
-@pytest.fixture(scope="module")
-def data(place: Path) -> DocumentData:
-    return load_documents(build(place / "same", SAME))
-
-
-@pytest.fixture(scope="module")
-def teacher(place: Path) -> Path:
-    """A student of data alone, of the other data: 16 wide, longer trained."""
-    other = build(place / "folded", FOLDED)
-    job = make_job(other, place / "teachers", place, shape=Shape(16), tokens=80 * T * B)
-    distil(job)
-    return job.directory / "checkpoint"
-
-
-@pytest.fixture(scope="module")
-def job(place: Path, data: DocumentData, teacher: Path) -> Callable[..., DistilJob]:
-    """A job by its way and what differs."""
-    digest = checkpoint_digest(teacher)
-
-    def make(way: Way, **changes: Any) -> DistilJob:
-        return make_job(data.path, place / "runs", teacher, digest, way, **changes)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def students(job: Callable[..., DistilJob]) -> dict[Way, DistilJob]:
-    """Trained, one a way. Read only."""
-    jobs = {way: job(way) for way in WAYS}
-    for one in jobs.values():
-        distil(one)
-    return jobs
 
 
 def load(directory: Path) -> PreTrainedModel:
@@ -355,88 +282,3 @@ def test_a_lost_student_leaves_a_record_and_no_checkpoint(job: Callable[..., Dis
     assert record(lost)["loss"] is None
     assert not (lost.directory / "checkpoint").exists()
     assert lost.is_settled
-
-
-# What is refused
-
-
-def test_a_teacher_of_another_vocabulary_or_window_is_refused(
-    job: Callable[..., DistilJob], data: DocumentData, tmp_path: Path
-) -> None:
-    for name, vocab_size, window in (("vocabulary", 300, T), ("window", 260, T - 1)):
-        checkpoint.save(decoder.build(Shape(8), vocab_size, window, 0), data.tokenizer_path, tmp_path / name)
-    with pytest.raises(ValueError, match="vocabulary of 300 tokens, the student one of 260: use one tokenizer"):
-        distil(replace(job("logits"), teacher=tmp_path / "vocabulary", runs=tmp_path))
-    with pytest.raises(ValueError, match="window of 15 tokens, the student one of 16"):
-        distil(replace(job("on-policy"), teacher=tmp_path / "window", runs=tmp_path))
-    with pytest.raises(ValueError, match=r"has no config.json: give a Hugging Face directory"):
-        checkpoint_digest(tmp_path)
-
-
-def test_data_that_changed_or_have_no_answers_are_refused(
-    job: Callable[..., DistilJob], token_store: Path, tmp_path: Path
-) -> None:
-    made = job("data")
-    with pytest.raises(ValueError, match="was built anew since this comparison began"):
-        distil(replace(made, recipe=replace(made.recipe, data_digest="old"), runs=tmp_path))
-    with pytest.raises(ValueError, match="holds running text: distil on documents"):
-        distil(replace(made, data=token_store, runs=tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ([("a>b.", [[2, 4]]), ("a>b!", [[2, 4]])], "documents end in 2 different tokens"),
-        ([("a>b.", [[2, 3]])], "a document's scored part is not its end"),
-        ([("a>b.c.", [[2, 4], [5, 6]])], "a document's scored part is not its end"),
-        ([("a>b.", [[0, 4]])], "a document is scored from its first token on"),
-    ],
-)
-def test_documents_without_an_answer_at_the_end_are_refused(
-    data: DocumentData, tmp_path: Path, lines: list[tuple[str, list[list[int]]]], message: str
-) -> None:
-    rows = [json.dumps({"text": text, "loss_spans": spans}) for text, spans in lines]
-    (tmp_path / "lines.jsonl").write_text("\n".join(rows) + "\n")
-    build_documents(tmp_path / "lines.jsonl", tmp_path / "lines.jsonl", data.tokenizer_path, {}, tmp_path / "store")
-    with pytest.raises(ValueError, match=message):
-        answer_format(load_documents(tmp_path / "store").train)
-
-
-def test_a_window_without_room_for_padded_prompts_is_refused(job: Callable[..., DistilJob], tmp_path: Path) -> None:
-    made = job("data")
-    narrow = replace(TRAINING, sequence_length=10, batch_tokens=80)
-    with pytest.raises(ValueError, match="sequence_length 10 has no room for answers of 4 tokens after prompts of 7"):
-        distil(replace(made, recipe=replace(made.recipe, training=narrow), runs=tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"way": "magic"}, "way 'magic': give one of data, sequence, logits, on-policy"),
-        ({"tokens": 1000}, "tokens 1000 are 8 steps of 128: give at least 2560"),
-        ({"on_policy_share": 0.0}, "on_policy_share is 0.0"),
-        ({"beta": 1.5}, "beta is 1.5"),
-    ],
-)
-def test_a_job_that_cannot_be_is_refused(job: Callable[..., DistilJob], change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(job("data"), **change)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seeds": (0,)}, r"seeds is \[0\]: give two or more"),
-        ({"seeds": (0, 0)}, r"seeds is \[0, 0\]: list one or more, each once"),
-        ({"sizes": ()}, "sizes is"),
-        ({"sizes": (17,)}, "width 17 is not a multiple of 16"),
-        ({"ways": ("logits", "sequence")}, "give data, which the others are held against"),
-        ({"ways": ("data",)}, "and another"),
-        ({"teacher": "w0048-s3"}, "give cell/branch"),
-        ({"num_draft": 0}, "num_draft is 0"),
-        ({"beta": -1.0}, "beta is -1.0"),
-    ],
-)
-def test_params_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DistillationParams(**change)
