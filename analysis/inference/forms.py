@@ -79,11 +79,11 @@ class Fitted:
         jacobian_MP = _jacobian(self.form, self.coefficients_P, np.asarray(params_M) / self.reference)
         law_M = np.einsum("mp,pq,mq->m", jacobian_MP, self.covariance_PP, jacobian_MP)
         own = max(self.spread, noise or 0.0)
-        return _quantile(level, self.freedom) * np.sqrt(self.spread**2 * law_M + own**2)
+        return half_width(level, self.freedom) * np.sqrt(self.spread**2 * law_M + own**2)
 
     def intervals(self) -> list[tuple[float, float]]:
         """Of the coefficients, at LAW_LEVEL."""
-        half_P = _quantile(LAW_LEVEL, self.freedom) * self.spread * np.sqrt(np.diag(self.covariance_PP))
+        half_P = half_width(LAW_LEVEL, self.freedom) * self.spread * np.sqrt(np.diag(self.covariance_PP))
         least = [-np.inf, 0.0, 0.0] if self.form == "costs" else [-np.inf] * len(half_P)
         return [
             (float(max(value - half, floor)), float(value + half))
@@ -181,7 +181,8 @@ def _jacobian(form: Form, coefficients_P: Array, n_M: Array) -> Array:
     return np.stack([ones_M, np.log(n_M)][: len(NAMES[form])], axis=1)
 
 
-def _quantile(level: float, freedom: int) -> float:
+def half_width(level: float, freedom: int) -> float:
+    """Of a two-sided interval of that level, in standard deviations: Student's t."""
     return float(student.ppf((1 + level) / 2, freedom))
 
 

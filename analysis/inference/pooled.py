@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from analysis.inference.forms import HELD_OUT_LEVEL, LAW_LEVEL, Array
+from analysis.inference.forms import HELD_OUT_LEVEL, LAW_LEVEL, Array, half_width
 from analysis.inference.members import MIN_MEMBERS, MIN_SMALLER
 from analysis.inference.rows import counted
 
@@ -130,7 +129,7 @@ def pooled_law(pool: Pool) -> dict[str, Any]:
             "coefficients": None, "dropped": dropped, "heldout": None, "heldout_reason": missing, "reason": missing,
         }  # fmt: skip
     heldout, heldout_reason = predict_largest(pool)
-    half_P = _quantile(LAW_LEVEL, num_members - 1) * found.deviations(np.eye(len(found.coefficients_P)))
+    half_P = half_width(LAW_LEVEL, num_members - 1) * found.deviations(np.eye(len(found.coefficients_P)))
     return head | {
         "coefficients": {
             name: {"value": float(value), "ci95": [float(value - half), float(value + half)]}
@@ -162,7 +161,7 @@ def predict_largest(pool: Pool) -> tuple[dict[str, Any] | None, str]:
     target = pool.only(~smaller_R)
     told_R = target.design() @ found.coefficients_P
     spread_R = np.maximum(found.spread, target.noise_R)
-    half_R = _quantile(HELD_OUT_LEVEL, found.freedom) * np.hypot(found.deviations(target.design()), spread_R)
+    half_R = half_width(HELD_OUT_LEVEL, found.freedom) * np.hypot(found.deviations(target.design()), spread_R)
     inside_R = np.abs(target.value_R - told_R) <= half_R
     return {
         "member": float(largest),
@@ -187,7 +186,3 @@ def _centred(design_RP: Array) -> Array:
     centred_RP /= np.where(size_P > 0, size_P, 1)
     centred_RP[:, 0] = 1
     return centred_RP
-
-
-def _quantile(level: float, freedom: int) -> float:
-    return float(student.ppf((1 + level) / 2, freedom))
