@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from experiments.launch import ONE_THREAD, QUIET, end_with_parent
+from experiments.launch import ONE_THREAD, QUIET
 from experiments.project import COMPILE_CACHE
+from models.orphans import end_with_parent
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")

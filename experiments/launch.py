@@ -5,18 +5,17 @@ import fcntl
 import multiprocessing
 import os
 import platform
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 from typing import TextIO
 
 from models.ladder import Shape
+from models.orphans import end_with_parent
 from sweeps import store
 from sweeps.train_job import CellJob
 
@@ -92,18 +91,6 @@ def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecut
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def end_with_parent() -> None:
-    """A killed parent must not leave workers that write into the store."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_in_worker(job: CellJob) -> None:

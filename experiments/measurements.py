@@ -33,11 +33,12 @@ LIBRARIES = ("torch", "transformers", "torchao")
 class Target:
     """A checkpoint that is measured.
 
-    tokens: it was trained on, None for random weights. data: where the text lies that it is measured on. tasks: that it
-    learned.
+    suite: it was trained in, on so many tokens; both None for random weights. data: where the text lies that it is
+    measured on. tasks: that it learned.
     """
 
     name: str
+    suite: str | None
     checkpoint: Path
     params: int
     tokens: int | None
@@ -80,7 +81,10 @@ class Measurement:
 
     def keep(self, row: dict[str, Any]) -> None:
         """Writes the row with what the measuring process cannot know."""
-        about = {"model": self.target.name, "trained": self.target.tokens is not None, "tokens": self.target.tokens}
+        target = self.target
+        about = {
+            "model": target.name, "suite": target.suite, "trained": target.tokens is not None, "tokens": target.tokens,
+        }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         store.write_json(self.path, {"identity": self.identity, "row": row | about})
 
@@ -149,6 +153,7 @@ class Measurements:
         of_text = self.project.suite(suite).data == "text"
         return Target(
             name,
+            suite,
             checkpoint,
             record["params_non_embedding"],
             record["tokens"],
@@ -167,7 +172,7 @@ class Measurements:
             _write_random(shape, vocab_size, partial / "target")
             _write_random(Shape(shape.width, RANDOM_DRAFTER_LAYERS), vocab_size, partial / "drafter")
             partial.replace(place)
-        return Target(RANDOM, place / "target", shape.params_non_embedding, None, place / "drafter", DATA, ())
+        return Target(RANDOM, None, place / "target", shape.params_non_embedding, None, place / "drafter", DATA, ())
 
     @cached_property
     def _random_place(self) -> Path:

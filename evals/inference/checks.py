@@ -50,26 +50,28 @@ def agreement(ours: Sequence[int], theirs: Sequence[int]) -> int:
 
 
 def first_divergence(
-    reference: Sequence[Sequence[int]], found: Sequence[Sequence[int]], margins: Sequence[Sequence[float]], limit: float
+    reference: Sequence[Sequence[int]], found: Sequence[Sequence[int]], behind: Sequence[Sequence[float]], limit: float
 ) -> Check:
-    """Where a row first leaves the reference, the reference's two best logits lie within `limit` of each other.
+    """Where a row leaves the reference, and after it, each token is as good as the best within `limit`.
 
-    margins: of every token of the reference, by how much its logit beats the next. Rounding may decide a near tie and
-    nothing else; a row of another length fails.
+    behind: of every found token, by how much the reference's logit for it trails the best there, what was found before
+    it given. Rounding may decide a near tie and nothing else; a row of another length fails.
     """
-    at = [
-        margin[place]
-        for ours, theirs, margin in zip(found, reference, margins, strict=True)
-        if (place := agreement(ours, theirs)) < len(theirs)
+    left = [
+        place
+        for ours, theirs in zip(found, reference, strict=True)
+        if (place := agreement(ours, theirs)) < max(len(ours), len(theirs))
     ]
     alike = [len(row) for row in found] == [len(row) for row in reference]
-    worst = max(at, default=0.0) if alike else math.inf
+    worst = max(map(max, behind)) if alike else math.inf
+    where = f", the first at token {min(left) + 1}" if left else ""
     return Check(
         "first-divergence",
         worst,
         limit,
         worst <= limit,
-        f"{len(at)} of {len(reference)} rows leave the reference, where it led by at most {worst:.3g}",
+        f"{len(left)} of {len(reference)} rows leave the reference{where}; no token trails its best by more than "
+        f"{worst:.3g}",
     )
 
 

@@ -14,7 +14,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from evals.inference.checks import Check, first_divergence, token_exact
 from evals.inference.protocol import Pairs, take_turns, timed
-from models.decoding.static import Emit, unheard
+from models.decoding.static import Emit, StaticDecoder, unheard
 
 NUM_DRAFT = 4
 # Stated before anything is measured. A number of bfloat16 has 8 bits: two logits that lie closer than this may swap.
@@ -23,6 +23,7 @@ BFLOAT16_MARGIN = 0.25
 Tokens = list[list[int]]
 Work = Callable[[], Tokens]
 Judge = Callable[[Tokens, Tokens], list[Check]]
+Held = Sequence[PreTrainedModel | StaticDecoder]
 
 
 class Stream(Protocol):
@@ -93,20 +94,27 @@ class Trial:
 class Contest:
     """Both sides do the same work; `check` judges what they returned.
 
+    held: what each side keeps between its calls; the first of the technique's is the model whose weights a step reads.
     figures: what the technique tells besides, whatever the check says; speeds: what it tells only if every check held.
-    quality: what it loses, None where its answers are the reference's. model: whose weights a step of the technique
-    reads, None for the setting's. streams: both sides as they tell of each token, where they decode token by token.
+    quality: what it loses, None where its answers are the reference's. streams: both sides as they tell of each token,
+    where they decode token by token.
     """
 
     against: str
     baseline: Work
     technique: Work
     check: Judge
+    held: tuple[Held, Held]
     figures: Callable[[], dict[str, Any]] = field(default=dict)
     quality: Callable[[], Quality] | None = None
     speeds: Callable[[], dict[str, Any]] = field(default=dict)
-    model: PreTrainedModel | None = None
     streams: tuple[Stream, Stream] | None = None
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """Whose weights a step of the technique reads."""
+        (first, *_) = self.held[1]
+        return first.model if isinstance(first, StaticDecoder) else first
 
     def run(self, num_pairs: int, device: torch.device) -> Trial:
         """The checks on a first call of both sides, which also warms them up; then they take turns."""
@@ -126,27 +134,28 @@ class Contest:
 def lossless(setting: Setting, prompts: Sequence[Sequence[int]] | None = None) -> Judge:
     """What a technique is held to that changes no answer: token by token the same.
 
-    In bfloat16, where sums in another order may tip a near tie: the same up to a place where the reference's own
-    logits, teacher forced, are as near as `BFLOAT16_MARGIN`. prompts: of the rows, the setting's if not given.
+    In bfloat16, where sums in another order may tip a near tie: `near_greedy`. prompts: of the rows, the setting's if
+    not given.
     """
     if setting.model.dtype == torch.float32:
         return lambda reference, found: [token_exact(reference, found)]
     rows = setting.prompts_BT.tolist() if prompts is None else prompts
+    return lambda reference, found: [near_greedy(setting.model, rows, reference, found)]
 
-    def judge(reference: Tokens, found: Tokens) -> list[Check]:
-        lead = [margins(setting.model, *row) for row in zip(rows, reference, strict=True)]
-        return [first_divergence(reference, found, lead, BFLOAT16_MARGIN)]
 
-    return judge
+def near_greedy(model: PreTrainedModel, prompts: Sequence[Sequence[int]], reference: Tokens, found: Tokens) -> Check:
+    """Every token is the model's most probable after those before it, or within `BFLOAT16_MARGIN` of it."""
+    behind = [_behind(model, *row) for row in zip(prompts, found, strict=True)]
+    return first_divergence(reference, found, behind, BFLOAT16_MARGIN)
 
 
 @torch.inference_mode()
-def margins(model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
-    """By how much the best logit of each token's place leads the next, all tokens given."""
+def _behind(model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """By how much each token's logit trails the best of its place, the tokens before it given."""
     inputs_1T = torch.tensor([[*prompt, *tokens[:-1]]], device=model.device)
-    logits_1TV = model(input_ids=inputs_1T, use_cache=False).logits[:, len(prompt) - 1 :].float()
-    best_T2 = logits_1TV.topk(2, dim=-1).values[0]
-    return (best_T2[:, 0] - best_T2[:, 1]).tolist()
+    logits_TV = model(input_ids=inputs_1T, use_cache=False).logits[0, len(prompt) - 1 :].float()
+    own_T = logits_TV.gather(1, torch.tensor(tokens, device=model.device)[:, None])[:, 0]
+    return (logits_TV.amax(1) - own_T).tolist()
 
 
 class _Heard(BaseStreamer):
@@ -211,8 +220,9 @@ def streamed(
     baseline: Stream,
     technique: Stream,
     check: Judge,
+    held: tuple[Held, Held],
     figures: Callable[[], dict[str, Any]] = dict,
     speeds: Callable[[], dict[str, Any]] = dict,
 ) -> Contest:
     """A contest of two sides that decode token by token."""
-    return Contest(against, baseline, technique, check, figures, speeds=speeds, streams=(baseline, technique))
+    return Contest(against, baseline, technique, check, held, figures, speeds=speeds, streams=(baseline, technique))

@@ -13,7 +13,7 @@ from evals.inference.ceilings import Ceilings, count_params, least_seconds
 from evals.inference.checks import Check
 from evals.inference.contest import Contest, Setting, Trial, Unsupported
 from evals.inference.job import KINDS, Job
-from evals.inference.resources import Memory, latencies
+from evals.inference.resources import latencies, peak_bytes
 from evals.inference.techniques import CONTESTS
 
 OUR_FAMILIES = {"granite": "decoder"}  # by transformers' name of the architecture
@@ -27,7 +27,6 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
     """
     assert job.technique in KINDS, f"{job.technique} is a composition"
     logging.set_verbosity_error()
-    memory = Memory(torch.device(job.device))
     setting = prepare(job)
     head = {"technique": job.technique, "kind": KINDS[job.technique], **describe(job, setting)}
     try:
@@ -53,20 +52,31 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
         "seconds": asdict(trial.pairs),
         "tokens_per_second": trial.num_tokens / seconds,
         "first_call_seconds": trial.first_call_seconds,
+        **compiling(),
         "roofline_share": least,
         **contest.speeds(),
-        **(resources(contest, memory) if isinstance(contest, Contest) else {}),
+        **(resources(contest, setting.model.device) if isinstance(contest, Contest) else {}),
     }  # fmt: skip
 
 
-def resources(contest: Contest, memory: Memory) -> dict[str, Any]:
+def resources(contest: Contest, device: torch.device) -> dict[str, Any]:
     """Figures that are taken in calls of their own; a process for each rank has none."""
-    told = latencies(contest.streams, memory.device) if contest.streams else {}
-    for name, work in (("baseline_peak_bytes", contest.baseline), ("peak_bytes", contest.technique)):
-        peak = memory.peak(work)
+    told = latencies(contest.streams, device) if contest.streams else {}
+    works = (contest.baseline, contest.technique)
+    for name, work, held in zip(("baseline_peak_bytes", "peak_bytes"), works, contest.held, strict=True):
+        peak = peak_bytes(work, held, device)
         if peak is not None:
             told[name] = peak
     return told
+
+
+def compiling() -> dict[str, Any]:
+    """Seconds that this process compiled for, both sides and checks, and how often what it needed was kept or made."""
+    counted = torch._dynamo.utils.counters["inductor"]
+    return {
+        "compile_seconds": torch._dynamo.utils.calculate_time_spent().get("entire_frame_compile", 0.0),
+        "compile_cache": {"hits": counted["fxgraph_cache_hit"], "misses": counted["fxgraph_cache_miss"]},
+    }
 
 
 def describe(job: Job, setting: Setting) -> dict[str, Any]:

@@ -83,12 +83,12 @@ def interleaved(works: Sequence[Callable[[], object]], num_turns: int, device: t
 def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, Any]:
     """The same work on both sides, `CONTROLS` times: how often its interval leaves out 1, and how far its ratio strays.
 
-    detectable: the largest factor, up or down, that an interval of the control reached; what is less may be nothing.
+    detectable: the factor, up or down, that one in twenty of the control's ratios exceeds; what is less may be nothing.
     """
     told = [take_turns(work, work, num_pairs, device).ratio() for _ in range(CONTROLS)]
     return {
         "repetitions": CONTROLS,
         "false_alarms": sum(not low <= 1 <= high for _, (low, high) in told),
         "ratios": [ratio for ratio, _ in told],
-        "detectable": max(max(high, 1 / low) for _, (low, high) in told),
+        "detectable": float(np.exp(np.quantile(np.abs(np.log([ratio for ratio, _ in told])), CONFIDENCE))),
     }

@@ -3,6 +3,8 @@
 Both are taken in calls of their own, so that no turn is disturbed.
 """
 
+import ctypes
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from evals.inference.contest import Stream
+from evals.inference.contest import Held, Stream
 from evals.inference.protocol import synchronise
+from models.decoding.quantised import count_bytes
+from models.decoding.static import StaticDecoder
 
 LATENCY_CALLS = 3
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -60,30 +64,43 @@ def latencies(streams: tuple[Stream, Stream], device: torch.device) -> dict[str,
     return told
 
 
-class Memory:
-    """The most memory a call has in use, above what was in use before any model was loaded.
+def peak_bytes(work: Callable[[], object], held: Held, device: torch.device) -> int | None:
+    """The most memory a side needs: weights and caches it keeps between calls, and what a call takes besides.
 
-    Made before the models are. On an accelerator: what torch had allocated. On the cpu: resident pages of the process,
-    which hold the weights of both sides and what compiling left behind; the two sides of a row compare.
+    The second is, on an accelerator, what torch allocates; on the cpu by how much the process grows, in pages. None
+    where the system does not tell.
     """
+    grown = _allocated(work, device) if device.type == "cuda" else _grown(work)
+    return None if grown is None else kept_bytes(held) + grown
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.before = self._highest(lambda: None)
 
-    def peak(self, work: Callable[[], object]) -> int | None:
-        """Bytes; None where the system does not tell."""
-        highest = self._highest(work)
-        return None if highest is None or self.before is None else highest - self.before
+def kept_bytes(held: Held) -> int:
+    """Bytes of weights, each once where several models share them, and of caches."""
+    decoders = [one for one in held if isinstance(one, StaticDecoder)]
+    models = [one.model if isinstance(one, StaticDecoder) else one for one in held]
+    return count_bytes(torch.nn.ModuleList(models)) + sum(decoder.cached_bytes for decoder in decoders)
 
-    def _highest(self, work: Callable[[], object]) -> int | None:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            work()
-            return torch.cuda.max_memory_allocated(self.device)
-        if not CLEAR.exists():  # Linux alone forgets the highest mark when asked to
-            return None
-        CLEAR.write_text("5")
-        work()
-        (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+
+def _allocated(work: Callable[[], object], device: torch.device) -> int:
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    work()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _grown(work: Callable[[], object]) -> int | None:
+    """Free memory is first given back to the system, or the call would take that and not be seen to grow."""
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if give_back is None or not CLEAR.exists():  # Linux alone forgets the highest mark when asked to
+        return None
+    gc.collect()
+    give_back(0)
+    CLEAR.write_text("5")
+    before = _highest()
+    work()
+    return _highest() - before
+
+
+def _highest() -> int:
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024

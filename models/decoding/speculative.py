@@ -213,9 +213,16 @@ class SpeculativeDecoder:
         """What the target's greedy decoding gives, or as `verify` has it."""
         return self._decode(prompt_1T, num_tokens, most_probable, verify, emit)
 
-    def sample(self, prompt_1T: torch.Tensor, num_tokens: int, sampled: Sampled, emit: Emit = unheard) -> Speculated:
-        """A sample of the target's distribution at the temperature of `sampled`."""
-        return self._decode(prompt_1T, num_tokens, sampled, VerifySampled(sampled), emit)
+    def sample(
+        self,
+        prompt_1T: torch.Tensor,
+        num_tokens: int,
+        sampled: Sampled,
+        emit: Emit = unheard,
+        verify: Verify | None = None,
+    ) -> Speculated:
+        """A sample of the target's distribution at the temperature of `sampled`, or as `verify` has it."""
+        return self._decode(prompt_1T, num_tokens, sampled, verify or VerifySampled(sampled), emit)
 
     def round(self, sequence: list[int], choose: Choose, verify: Verify) -> tuple[Draft, list[int]]:
         """A draft after a sequence of which all but the last token was read, and what of it and after it stands.

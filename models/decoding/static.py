@@ -99,6 +99,11 @@ class StaticDecoder:
         for layer in self._layers():
             layer.cumulative_length.fill_(length)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the cache, none before the first prompt."""
+        return sum(part.nbytes for layer in self._layers() for part in (layer.keys, layer.values) if part is not None)
+
     def _layers(self) -> list[StaticLayer]:
         layers = [layer for layer in self.cache.layers if isinstance(layer, StaticLayer)]
         assert len(layers) == len(self.cache.layers)

@@ -13,7 +13,8 @@ def sdpa(setting: Setting) -> Contest:
     """torch's fused attention against attention written out."""
     plain = copy.deepcopy(setting.model)
     plain.set_attn_implementation("eager")
-    return streamed("eager attention", generated(setting, plain), generated(setting), lossless(setting))
+    held = ([plain], [setting.model])
+    return streamed("eager attention", generated(setting, plain), generated(setting), lossless(setting), held)
 
 
 def flash(setting: Setting) -> Contest:
@@ -36,4 +37,5 @@ def flash(setting: Setting) -> Contest:
         return work
 
     plain, fused = by(SDPBackend.MATH), by(SDPBackend.FLASH_ATTENTION)
-    return streamed("attention as matrix products", plain, fused, lossless(setting))
+    held = ([setting.model], [setting.model])
+    return streamed("attention as matrix products", plain, fused, lossless(setting), held)

@@ -106,7 +106,7 @@ def quantised_aware(kind: Kind) -> Callable[[Setting], Contest]:
             }
 
         streams = (all_rows(setting, whole.greedy), all_rows(setting, short.greedy))
-        return lossy(steps_of(setting), *streams, check, setting, low, lambda: compared()[0], figures)
+        return lossy(steps_of(setting), streams, check, setting, ([whole], [short]), lambda: compared()[0], figures)
 
     return contest
 

@@ -22,13 +22,15 @@ OWN_SHARE = 9  # of 576 tokens, 512 are the same in all prompts
 
 def kv_cache(setting: Setting) -> Contest:
     """Keys and values kept against computed again at each token."""
-    return streamed("no cache", generated(setting, use_cache=False), generated(setting), lossless(setting))
+    without, held = generated(setting, use_cache=False), ([setting.model], [setting.model])
+    return streamed("no cache", without, generated(setting), lossless(setting), held)
 
 
 def static_cache(setting: Setting) -> Contest:
     """A cache of one size and a compiled step against generate with its growing cache."""
     decoder = StaticDecoder(setting.model, setting.window)
-    return streamed("dynamic cache", generated(setting), all_rows(setting, decoder.greedy), lossless(setting))
+    steps, held = all_rows(setting, decoder.greedy), ([setting.model], [decoder])
+    return streamed("dynamic cache", generated(setting), steps, lossless(setting), held)
 
 
 def prefix_cache(setting: Setting) -> Contest:
@@ -58,5 +60,6 @@ def prefix_cache(setting: Setting) -> Contest:
         row_by_row(shared, steps.greedy),
         technique,
         lossless(shared),
+        ([steps], [steps]),
         lambda: {"hit_rate": decoder.tokens_found / decoder.tokens_seen, "bytes": float(decoder.tree.bytes)},
     )

@@ -13,9 +13,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from evals.inference.checks import Check, first_divergence
+from evals.inference.checks import Check
 from evals.inference.contest import (
-    BFLOAT16_MARGIN,
     NUM_DRAFT,
     Setting,
     Tokens,
@@ -24,7 +23,7 @@ from evals.inference.contest import (
     all_rows,
     generated,
     lossless,
-    margins,
+    near_greedy,
     row_by_row,
 )
 from evals.inference.job import COMPOSITIONS, Job
@@ -180,9 +179,8 @@ def _speculative(setting: Setting, model: PreTrainedModel, small: PreTrainedMode
 
 def _bfloat16_near(setting: Setting, reference: Tokens, found: Tokens, half: Forced) -> list[Check]:
     """16 bits leave 32 only where two logits of 32 nearly tie, and predict nearly the same."""
-    lead = [margins(setting.model, *row) for row in zip(setting.prompts_BT.tolist(), reference, strict=True)]
     return [
-        first_divergence(reference, found, lead, BFLOAT16_MARGIN),
+        near_greedy(setting.model, setting.prompts_BT.tolist(), reference, found),
         near(setting, reference, in_one_pass(setting.model), half, BFLOAT16_KL),
     ]
 

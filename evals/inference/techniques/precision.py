@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from evals.inference.checks import Check, divergence, first_divergence
+from evals.inference.checks import Check, divergence
 from evals.inference.contest import (
-    BFLOAT16_MARGIN,
     Contest,
+    Held,
     Judge,
     Setting,
     Stream,
@@ -22,7 +22,7 @@ from evals.inference.contest import (
     Unsupported,
     all_rows,
     generated,
-    margins,
+    near_greedy,
 )
 from evals.inference.quality import Compared, ability_delta, compare, cut, held_out, tokenise
 from models.decoding.quantised import Kind, count_bytes, quantise
@@ -57,13 +57,13 @@ def bfloat16(setting: Setting) -> Contest:
     compared = cache(lambda: compare(setting.model, [half], held_out(setting))[0])
 
     def check(reference: Tokens, found: Tokens) -> list[Check]:
-        lead = [margins(setting.model, *row) for row in zip(setting.prompts_BT.tolist(), reference, strict=True)]
         return [
-            first_divergence(reference, found, lead, BFLOAT16_MARGIN),
+            near_greedy(setting.model, setting.prompts_BT.tolist(), reference, found),
             near(setting, reference, in_one_pass(setting.model), in_one_pass(half), BFLOAT16_KL),
         ]
 
-    return lossy("float32", generated(setting), generated(setting, half), check, setting, half, compared)
+    streams, held = (generated(setting), generated(setting, half)), ([setting.model], [half])
+    return lossy("float32", streams, check, setting, held, compared)
 
 
 def quantised(kind: Kind) -> Callable[[Setting], Contest]:
@@ -82,32 +82,31 @@ def quantised(kind: Kind) -> Callable[[Setting], Contest]:
             return [near(setting, reference, in_one_pass(setting.model), step_by_step(short), QUANTISED_KL[kind])]
 
         streams = (all_rows(setting, whole.greedy), all_rows(setting, short.greedy))
-        return lossy(steps_of(setting), *streams, check, setting, low, compared)
+        return lossy(steps_of(setting), streams, check, setting, ([whole], [short]), compared)
 
     return contest
 
 
 def lossy(
     against: str,
-    baseline: Stream,
-    technique: Stream,
+    streams: tuple[Stream, Stream],
     check: Judge,
     setting: Setting,
-    low: PreTrainedModel,
+    held: tuple[Held, Held],
     compared: Callable[[], Compared],
     figures: Callable[[], dict[str, Any]] = dict,
 ) -> Contest:
     """A contest whose technique is another model, which says how it compares with the setting's."""
-    return Contest(
+    contest = Contest(
         against,
-        baseline,
-        technique,
+        *streams,
         check,
-        lambda: told(setting, low, compared()) | figures(),
+        held,
+        lambda: told(setting, contest.model, compared()) | figures(),
         lambda: compared().quality(),
-        model=low,
-        streams=(baseline, technique),
+        streams=streams,
     )
+    return contest
 
 
 def steps_of(setting: Setting) -> str:

@@ -31,7 +31,8 @@ def batching(setting: Setting) -> Contest:
     """All rows in one batch against one after another."""
     if len(setting.prompts_BT) < 2:
         raise Unsupported("a batch of one row: give --batch 2 or more")
-    return streamed("one by one", one_by_one(setting), generated(setting), lossless(setting))
+    held = ([setting.model], [setting.model])
+    return streamed("one by one", one_by_one(setting), generated(setting), lossless(setting), held)
 
 
 def one_by_one(setting: Setting) -> Stream:
@@ -81,7 +82,8 @@ def continuous_batching(setting: Setting) -> Contest:
             ]
         }
 
-    return Contest("one by one", served("sequential"), served("continuous"), check, speeds=speeds)
+    held = ([setting.model], [setting.model])
+    return Contest("one by one", served("sequential"), served("continuous"), check, held, speeds=speeds)
 
 
 def requests(setting: Setting) -> list[Request]:

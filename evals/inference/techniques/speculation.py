@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from evals.inference.checks import Check, pooled_chi_square
+from evals.inference.checks import Check, pooled_chi_square, same_logits
 from evals.inference.contest import NUM_DRAFT, Contest, Setting, Tokens, Unsupported, lossless, row_by_row, streamed
 from evals.inference.foreseen import foreseen_ratio
 from models.decoding.speculative import (
@@ -27,6 +27,8 @@ TEMPERATURE = 1.0
 # Of the check: places, and draws at all of them together.
 NUM_PREFIXES = 8
 NUM_DRAWS = 51_200
+# Of logits step by step against one pass, relative to the largest: sums in another order, of numbers of 24 and 8 bits.
+STEPS_LIMIT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 
 
 def _speculative(setting: Setting, drafter: Drafter) -> Contest:
@@ -47,8 +49,16 @@ def _speculative(setting: Setting, drafter: Drafter) -> Contest:
             return {}
         return {"foreseen_ratio": foreseen_ratio(decoder, setting.prompts_BT, told)}
 
+    drafting = [drafter.decoder] if isinstance(drafter, ModelDrafter) else []
+    held = ([target], [target, *drafting])
     return streamed(
-        "static cache", row_by_row(setting, target.greedy), technique, lossless(setting), lambda: fared(told), speeds
+        "static cache",
+        row_by_row(setting, target.greedy),
+        technique,
+        lossless(setting),
+        held,
+        lambda: fared(told),
+        speeds,
     )
 
 
@@ -95,12 +105,12 @@ def early_exit_draft(setting: Setting) -> Contest:
 def speculative_sampling(setting: Setting) -> Contest:
     """Sampling at temperature 1, drafts by a smaller member, against sampling by the target's compiled steps.
 
-    Both begin with the same seed in every turn. Samples differ; what is checked is that those of the very objects that
-    decode follow the target's distribution.
+    Both begin with the same seed in every turn. Samples differ; what is checked is that the draws of the very objects
+    that decode follow the target's distribution, and that the cached steps of both sides give its logits.
     """
     small, generator = required_drafter(setting), torch.Generator(setting.model.device)
-    target = StaticDecoder(setting.model, setting.window)
-    decoder = SpeculativeDecoder(target, ModelDrafter(StaticDecoder(small, setting.window)), NUM_DRAFT)
+    target, drafting = StaticDecoder(setting.model, setting.window), StaticDecoder(small, setting.window)
+    decoder = SpeculativeDecoder(target, ModelDrafter(drafting), NUM_DRAFT)
     sampled = Sampled(TEMPERATURE, generator)
     told: list[Speculated] = []
 
@@ -122,9 +132,53 @@ def speculative_sampling(setting: Setting) -> Contest:
 
     def check(reference: Tokens, found: Tokens) -> list[Check]:
         generator.manual_seed(1)
-        return [follows(sampled, places(setting, small), NUM_DRAWS)]
+        return [
+            stepped(setting, target, sampled),
+            drafted(setting, decoder, sampled),
+            follows(sampled, places(setting, small), NUM_DRAWS),
+        ]
 
-    return streamed("sampling, static cache", baseline, technique, check, lambda: fared(told))
+    held = ([target], [target, drafting])
+    return streamed("sampling, static cache", baseline, technique, check, held, lambda: fared(told))
+
+
+@torch.inference_mode()
+def stepped(setting: Setting, target: StaticDecoder, sampled: Sampled) -> Check:
+    """The logits that a sample was drawn from, a step a token, are those of one pass."""
+    whole, heard = [], []
+
+    def choose(logits_V: torch.Tensor) -> tuple[int, torch.Tensor]:
+        heard.append(logits_V.clone())
+        return sampled(logits_V)
+
+    for row_T in setting.prompts_BT:
+        tokens = target.sample(row_T[None], setting.num_tokens, choose)
+        sequence_1T = torch.tensor([[*row_T.tolist(), *tokens[:-1]]], device=row_T.device)
+        whole.append(setting.model(input_ids=sequence_1T, use_cache=False).logits[0, len(row_T) - 1 :])
+    return same_logits(torch.cat(whole), [torch.stack(heard)], STEPS_LIMIT[setting.model.dtype])
+
+
+@torch.inference_mode()
+def drafted(setting: Setting, decoder: SpeculativeDecoder, sampled: Sampled) -> Check:
+    """The logits that drafts were verified by, after whatever was taken back, are those of one pass."""
+    whole, heard = [], []
+    verify_sampled = VerifySampled(sampled)
+    for row_T in setting.prompts_BT:
+        rounds: list[tuple[list[int], list[int]]] = []  # what was drafted, and what came of it
+
+        def verify(logits_QV: torch.Tensor, draft: Draft, rounds: list = rounds) -> tuple[int, int]:
+            heard.append(logits_QV.clone())
+            num_accepted, token = verify_sampled(logits_QV, draft)
+            rounds.append((draft.tokens, [*draft.tokens[:num_accepted], token]))
+            return num_accepted, token
+
+        told = decoder.sample(row_T[None], setting.num_tokens, sampled, verify=verify)
+        sequence = [*row_T.tolist(), told.tokens[0]]
+        for draft, found in rounds:
+            tokens_1T = torch.tensor([[*sequence, *draft]], device=row_T.device)
+            whole.append(setting.model(input_ids=tokens_1T, use_cache=False).logits[0, -len(draft) - 1 :])
+            sequence += found
+    return same_logits(torch.cat(whole), [torch.cat(heard)], STEPS_LIMIT[setting.model.dtype])
 
 
 @dataclass(frozen=True)

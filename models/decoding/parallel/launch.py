@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
+from models.orphans import end_with_parent
+
 Result = TypeVar("Result")
 # Whatever cannot be imported there is left to the ranks.
 PRELOADED = ["models.decoding.parallel.decode", "transformers.models.granite.modeling_granite"]
@@ -70,6 +72,7 @@ def _rank(
     arguments: tuple[Any, ...],
 ) -> None:
     """One rank's life. No rank leaves before the others are done: what it still has to send would be lost."""
+    end_with_parent()
     torch.set_num_threads(1)
     rendezvous, limit = f"file://{folder}/rendezvous", timedelta(seconds=timeout_seconds)
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=num_ranks, timeout=limit)

@@ -20,12 +20,17 @@ def test_one_token_in_many_is_no_longer_exact() -> None:
 
 
 def test_rounding_may_decide_a_near_tie_and_nothing_else() -> None:
-    margins = [[9.0, 9.0, 9.0, 9.0], [9.0, 0.01, 9.0, 9.0]]
     swapped = [[1, 2, 3, 4], [5, 0, 0, 0]]  # what follows the first difference follows from it
-    assert first_divergence(REFERENCE, swapped, margins, limit=0.1).passed
-    check = first_divergence(REFERENCE, [[1, 2, 0, 4], [5, 6, 7, 8]], margins, limit=0.1)
+    best = [0.0, 0.0, 0.0, 0.0]
+    assert first_divergence(REFERENCE, swapped, [best, [0.0, 0.01, 0.0, 0.0]], limit=0.1).passed
+    check = first_divergence(REFERENCE, [[1, 2, 0, 4], [5, 6, 7, 8]], [[0.0, 0.0, 9.0, 0.0], best], limit=0.1)
     assert (check.passed, check.value) == (False, 9.0)
-    assert first_divergence(REFERENCE, REFERENCE, margins, limit=0.1).value == 0
+    assert "1 of 2 rows" in check.detail
+    assert "token 3" in check.detail
+    late = first_divergence(REFERENCE, swapped, [best, [0.0, 0.01, 0.0, 9.0]], limit=0.1)
+    assert not late.passed  # after the near tie, too, each token is to be the best
+    assert first_divergence(REFERENCE, REFERENCE, [best, best], limit=0.1).value == 0
+    assert not first_divergence(REFERENCE, [[1, 2, 3], [5, 6, 7, 8]], [best, best], limit=0.1).passed
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.9])

@@ -24,7 +24,7 @@ from models.decoding.parallel.decode import Decoded, decode
 from models.decoding.prefix import PrefixTree, States
 from models.decoding.quantised import Kind, quantise
 from models.decoding.speculative import Draft, Sampled, Speculated, SpeculativeDecoder, Verify, verify_greedy
-from models.decoding.static import Emit, unheard
+from models.decoding.static import Emit, StaticDecoder, unheard
 
 pytestmark = pytest.mark.usefixtures("one_thread", "eager")
 TIMED = {"ratio", "ci95", "seconds", "tokens_per_second", "roofline_share", "first_call_seconds", "foreseen_ratio"}
@@ -128,6 +128,17 @@ def test_a_sampler_whose_temperature_is_off_by_a_twentieth(row: Rows, monkeypatc
     assert_sound(row("speculative-sampling"))
     monkeypatch.setattr(speculation, "Sampled", lambda heat, generator: Sampled(1.05 * heat, generator))
     assert_caught(row("speculative-sampling"), "chi-square")
+
+
+def test_a_sampler_that_takes_back_a_token_too_few(row: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a refusal the refused token's state stays where the next is to lie; the draws are sound, no alpha."""
+    rewind = StaticDecoder.rewind
+
+    def short(decoder: StaticDecoder, length: int) -> None:
+        rewind(decoder, min(decoder.length, length + (length > 0)))
+
+    monkeypatch.setattr(StaticDecoder, "rewind", short)
+    assert_caught(row("speculative-sampling"), "logits")
 
 
 def discarding(*arguments: Any) -> Decoded:
