@@ -105,11 +105,14 @@ def read_acceptance(directory: Path) -> Acceptance:
 def read_measured(directory: Path) -> dict[str, Measured]:
     """Every metric by item, of a judgement's directory; items stand in one order for all students."""
     found, drafted = store.read_json(directory / DRAFTING), read_acceptance(directory)
-    answers = np.array(list(_answers(directory).values()))
+    by_item: dict[str, list[float]] = {}  # a question may be asked in two ways, whose answers go together
+    for (_, key), value in _answers(directory).items():
+        by_item.setdefault(key, []).append(value)
+    right, asked = (np.array([count(values) for values in by_item.values()], float) for count in (sum, len))
     measured = {kind: Measured(drafted.accepted[kind], drafted.tokens) for kind in KINDS}
     return {
         "loss": Measured(np.array(found["nats"]), np.array(found["tokens"])),
-        "score": Measured(answers, np.ones(len(answers))),
+        "score": Measured(right, asked),
         **measured,
     }
 

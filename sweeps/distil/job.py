@@ -1,6 +1,7 @@
 """What a worker needs to train one student. Standard library only: a plan does not load torch."""
 
 import hashlib
+import importlib.metadata
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ class DistilJob:
         if self.way != "data":
             identity["teacher"] = self.teacher_digest
         if self.way == "on-policy":
-            identity |= {"on_policy_share": self.on_policy_share, "beta": self.beta}
+            trl = importlib.metadata.version("trl")
+            identity |= {"on_policy_share": self.on_policy_share, "beta": self.beta, "trl": trl}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
