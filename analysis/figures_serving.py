@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from analysis.figures import BAND, COUNT_AXIS, GREY, colors_of, styled
 from analysis.figures_inference import SETTING_COLORS, bars, legend_once, ratio_axis
 from analysis.inference.acceptance import DATA_ALONE, RATES, way_name
+from analysis.inference.rows import grouped
 from analysis.panels import label_axes, wrapped
 from analysis.wording import si
 from analysis.wording_inference import VERDICTS
@@ -33,18 +34,26 @@ CONTRASTS = (
 
 
 def acceptance_against_size(table: Table) -> go.Figure | None:
-    """Greedy and sampled acceptance against the drafter's share of the target's size, a colour a way; the laws."""
+    """Greedy and sampled acceptance against the drafter's share of the target's size, of each suite; the laws.
+
+    A colour a way.
+    """
     rows = table.get("acceptance") or []
     if not rows:
         return None
-    figure, places = wrapped(["<b>greedy</b>", "<b>sampling</b>"], columns=2, panel=300)
+    panels = [(suite, own, rate) for suite, own in grouped(rows, ("suite",)) for rate in RATES]
+    titles = [f"<b>{', '.join(filter(None, (suite['suite'], rate)))}</b>" for suite, _, rate in panels]
+    figure, places = wrapped(titles, columns=2, panel=300)
     ways = sorted({way_name(row["way"]) for row in rows}, key=lambda way: (way != DATA_ALONE, way))
-    shares = [row["drafter_params"] / row["target_params"] for row in rows]
-    reach = np.geomspace(min(shares), max(shares), 60)
-    for rate, place in zip(RATES, places, strict=True):
-        law = next((one for one in table["laws"] if one["law"] == "acceptance" and one["rate"] == rate), None)
+    for (suite, alike, rate), place in zip(panels, places, strict=True):
+        shares = [row["drafter_params"] / row["target_params"] for row in alike]
+        reach = np.geomspace(min(shares), max(shares), 60)
+        which = {"law": "acceptance", **suite, "rate": rate}
+        law = next((one for one in table["laws"] if which.items() <= one.items()), None)
         for way, color in zip(ways, SETTING_COLORS * len(ways), strict=False):
-            own = [row for row in rows if way_name(row["way"]) == way and row[rate] is not None]
+            own = [row for row in alike if way_name(row["way"]) == way and row[rate] is not None]
+            if not own:
+                continue
             values = [row[rate] for row in own]
             figure.add_scatter(
                 x=[row["drafter_params"] / row["target_params"] for row in own], y=values, mode="markers", name=way,

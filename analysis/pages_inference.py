@@ -10,6 +10,7 @@ from analysis.figures_inference import crossing_places, ratios, ratios_against_s
 from analysis.inference.forms import FORMULAS, SPARING
 from analysis.inference.rows import counted
 from analysis.page import Section
+from analysis.pages_resources import ability_section, resource_section, speculation_section
 from analysis.pages_serving import (
     acceptance_section,
     composition_section,
@@ -48,8 +49,9 @@ def inference_page(table: Table) -> tuple[str, list[Section]]:
 def inference_sections(table: Table) -> list[Section]:
     """Speeds behind their checks, laws, crossovers, compositions and quality: the whole content of inference.json."""
     parts = (
-        speed_section, gate_section, size_section, heldout_section, crossover_section, acceptance_section,
-        divergence_section, composition_section, load_section, distillation_section, row_section,
+        speed_section, gate_section, size_section, heldout_section, crossover_section, speculation_section,
+        acceptance_section, divergence_section, ability_section, composition_section, load_section,
+        distillation_section, resource_section, row_section,
     )  # fmt: skip
     return [section for part in parts for section in part(table)]
 

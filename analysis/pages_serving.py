@@ -39,16 +39,16 @@ def acceptance_section(table: Table) -> list[Section]:
     rows = []
     for law in table["laws"]:
         if law["law"] == "acceptance":
-            told = law["coefficients"] or {}
-            rows += [(law["rate"], axis_name(name), coefficient_text(entry)) for name, entry in told.items()]
-            rows += [(law["rate"], axis_name(name), why) for name, why in law["dropped"].items()]
-            rows += [(law["rate"], "law", law["reason"])] if law["reason"] else []
+            told, of = law["coefficients"] or {}, (law["suite"] or "-", law["rate"])
+            rows += [(*of, axis_name(name), coefficient_text(entry)) for name, entry in told.items()]
+            rows += [(*of, axis_name(name), why) for name, why in law["dropped"].items()]
+            rows += [(*of, "law", law["reason"])] if law["reason"] else []
     note = (
         f"Of {len(table['acceptance'])} pairs of a target and a drafter. On the logit scale a constant at equal size, "
-        "a slope by the logarithm of the drafter's share and an offset a way of distillation; in brackets 95% "
-        "intervals that leave out whole members."
+        "a slope by the logarithm of the drafter's share and an offset a way of distillation, a suite each; in "
+        "brackets 95% intervals that leave out whole members."
     )
-    header = ("rate", "coefficient", "estimate")
+    header = ("suite", "rate", "coefficient", "estimate")
     return [Section("How often a drafter is accepted", note, figure, header, rows)]
 
 
@@ -121,15 +121,24 @@ def distillation_section(table: Table) -> list[Section]:
     found = table.get("distillation")
     if not found:
         return []
-    rows = [(row["way"], str(row["size"]), *(change(row[name]) for name, _ in CONTRASTS)) for row in found["contrasts"]]
+    rows = [
+        (row["way"], str(row["size"]), besides(found, row), *(change(row[name]) for name, _ in CONTRASTS))
+        for row in found["contrasts"]
+    ]
     seeds = len({row["seed"] for row in found["rows"]})
     note = (
-        f"{len(found['rows'])} students over {seeds} seeds, each way against training on data alone over as many "
-        f"positions; what a teacher or sampling costs comes on top. {found['how']}. A lower loss and a higher "
-        "score and acceptance are gains."
+        f"{len(found['rows'])} students over {seeds} seeds, each way against training on data alone with as many "
+        f"optimiser steps; what a teacher's samples or logits cost comes on top of the student's FLOPs. "
+        f"{found['how']}. A lower loss and a higher score and acceptance are gains."
     )
-    header = ("way", "width", *(title for _, title in CONTRASTS))
+    header = ("way", "width", "FLOPs besides the student's", *(title for _, title in CONTRASTS))
     return [Section("Small members distilled from large ones", note, distilled(table), header, rows)]
+
+
+def besides(found: Table, contrast: Mapping[str, Any]) -> str:
+    """What sampling and a teacher's logits cost the students of a way and size, over what their own training did."""
+    own = [row for row in found["rows"] if (row["way"], row["size"]) == (contrast["way"], contrast["size"])]
+    return f"{sum(row['sampling_flops'] + row['judging_flops'] for row in own) / sum(row['flops'] for row in own):+.0%}"
 
 
 def change(contrast: Mapping[str, Any]) -> str:

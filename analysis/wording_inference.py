@@ -12,8 +12,7 @@ from analysis.wording import si
 Row = Mapping[str, Any]
 AXES = {
     "params": "parameters", "tokens": "training tokens", "batch": "batch", "prompt": "prompt tokens",
-    "output": "new tokens", "acceptance_length": "tokens a verification", "size_ratio": "drafter's share of the size",
-    "constant": "constant",
+    "output": "new tokens", "size_ratio": "drafter's share of the size", "constant": "constant",
 }  # fmt: skip
 VERDICTS = {
     "product": "the product", "more": "more than the product", "less": "less than the product",

@@ -123,6 +123,26 @@ def _answers(directory: Path) -> dict[tuple[str, str], float]:
     return dict(sorted(((one["task"], one["key"]), float(one["metrics"]["exact_match"])) for one in samples))
 
 
+def as_drafters(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The students of `table` as drafters of their teacher, in the rows of acceptance over a family."""
+    teacher = found["teacher"]
+    return [
+        {
+            "suite": found["suite"],
+            "target": teacher["branch"],
+            "drafter": f"width {row['size']}, seed {row['seed']}, {row['way']}",
+            "target_params": teacher["params"],
+            "drafter_params": row["params"],
+            "target_tokens": teacher["tokens"],
+            "drafter_tokens": row["tokens"],
+            "way": None if row["way"] == "data" else row["way"],
+            **{kind: row["acceptance"][kind]["rate"] for kind in KINDS},
+            **{f"{kind}_ci95": row["acceptance"][kind]["ci95"] for kind in KINDS},
+        }
+        for row in found["rows"]
+    ]
+
+
 def contrasts(found: Mapping[Key, Mapping[str, Measured]]) -> list[dict[str, Any]]:
     """A row a way and size, of students by way, size and seed; every size has every way and seed."""
     ways, sizes, seeds = (list(dict.fromkeys(key[place] for key in found)) for place in range(3))

@@ -83,11 +83,13 @@ def own_inference(progress: "Console") -> dict[str, Any]:
         "distillation": None,
     }
     progress.print("acceptance and precision over the family ...")
-    table |= isolated(over_the_family, *_family(measurements))
+    table |= isolated(over_the_family, params.suite, *_family(measurements))
     if project.params.distillation is not None:
         from experiments.distillation import run_distillation
+        from experiments.distillation_table import as_drafters
 
         table["distillation"] = run_distillation(project, project.params.distillation, progress)
+        table["acceptance"] += as_drafters(table["distillation"])
     return table | analyse(table)
 
 
@@ -125,7 +127,7 @@ def measure_all(rows: Sequence[Measurement], ceilings: Any, workers: int, progre
 
 
 def _family(measurements: Measurements) -> tuple[dict[str, tuple[Path, int, int]], str, str, tuple[str, ...]]:
-    """What `over_the_family` takes: (checkpoint, parameters, tokens) of every branch of the suite by cell/branch."""
+    """What `over_the_family` takes besides the suite: (checkpoint, parameters, tokens) by cell/branch, and the rest."""
     suite, project = measurements.params.suite, measurements.project
     members = {
         f"{cell}/{record['branch']}": (checkpoint, record["params_non_embedding"], record["tokens"])
@@ -136,7 +138,7 @@ def _family(measurements: Measurements) -> tuple[dict[str, tuple[Path, int, int]
 
 
 def over_the_family(
-    family: dict[str, tuple[Path, int, int]], text: str, device: str, precision: tuple[str, ...]
+    suite: str, family: dict[str, tuple[Path, int, int]], text: str, device: str, precision: tuple[str, ...]
 ) -> dict[str, Any]:
     """`acceptance` of every smaller cell as a drafter for every larger, and `precision` of every branch."""
     import torch
@@ -149,7 +151,7 @@ def over_the_family(
     longest = {name.partition("/")[0]: member for name, member in zip(family, members, strict=True)}
     names = {str(member.checkpoint): name for name, member in zip(family, members, strict=True)}
     found = {
-        "acceptance": acceptance_rows(list(longest.values()), text, device),
+        "acceptance": [{"suite": suite, **row} for row in acceptance_rows(list(longest.values()), text, device)],
         "precision": precision_rows(members, text, precision, device),
     }
     for row in (*found["acceptance"], *found["precision"]):
@@ -198,7 +200,9 @@ def report_sections() -> "list[Section]":
     sections = [] if own is None else inference_sections(own)
     for path in sorted(ARCHIVE.glob(f"*/{INFERENCE.name}")):
         told = inference_sections(store.read_json(path))
-        sections += [replace(section, title=f"{section.title} ({path.parent.name}, whole)") for section in told]
+        sections += [
+            replace(section, title=f"{section.title} ({path.parent.name}, inference preset)") for section in told
+        ]
     return sections
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from analysis.inference.pooled import Pool, pooled_law
-from analysis.inference.rows import IN_95, Row
+from analysis.inference.rows import IN_95, Row, grouped
 
 RATES: tuple[Literal["greedy", "sampling"], ...] = ("greedy", "sampling")
 DATA_ALONE = "data alone"  # a drafter that was trained like any member
@@ -16,15 +16,17 @@ DATA_ALONE = "data alone"  # a drafter that was trained like any member
 def acceptance_laws(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """logit acceptance = constant + b ln(drafter's parameters / target's), and an offset a way of distillation.
 
-    Members are the targets where there are three or more, else the drafters. A rate of 0 or 1 has no logit; rows with
-    one are counted in `num_left_out`.
+    One a suite and rate. Members are the targets where there are three or more, else the drafters' sizes. A rate of 0
+    or 1 has no logit; rows with one are counted in `num_left_out`.
     """
     laws: list[dict[str, Any]] = []
-    for rate in RATES:
-        known = [row for row in rows if row[rate] is not None]
-        own = [row for row in known if 0 < row[rate] < 1]
-        if own:
-            laws.append({"law": "acceptance", "rate": rate, "num_left_out": len(known) - len(own), **_law(own, rate)})
+    for suite, alike in grouped(rows, ("suite",)):
+        for rate in RATES:
+            known = [row for row in alike if row[rate] is not None]
+            own = [row for row in known if 0 < row[rate] < 1]
+            if own:
+                head = {"law": "acceptance", **suite, "rate": rate, "num_left_out": len(known) - len(own)}
+                laws.append(head | _law(own, rate))
     return laws
 
 

@@ -19,18 +19,17 @@ import numpy as np
 from analysis.inference.forms import Array
 from analysis.inference.rows import CONTEST, SETTING, Row, grouped, log_noise, measured
 
-Axis = Literal["params", "prompt", "output", "batch", "acceptance_length"]
+Axis = Literal["params", "prompt", "output", "batch"]
 Status = Literal["always faster", "always slower", "crosses", "crosses repeatedly", "undetermined"]
 DRAWS = 1000
 TAILS = (0.025, 0.975)
-# What stays the same along an axis, besides the contest. Speculation's acceptance differs by drafter and by model.
+# What stays the same along an axis, besides the contest.
 HELD: dict[Axis, tuple[str, ...]] = {
     "params": (*SETTING, "trained"),
     **{
         axis: ("model", "params", "tokens", "trained", *(name for name in SETTING if name != axis))
         for axis in ("prompt", "output", "batch")
     },
-    "acceptance_length": SETTING,
 }  # fmt: skip
 
 

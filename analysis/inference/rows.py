@@ -7,7 +7,8 @@ from typing import Any
 from scipy.stats import norm
 
 Row = Mapping[str, Any]
-CONTEST = ("kind", "technique", "family", "dtype", "device", "metric", "against")  # what is compared with what
+# What is compared with what, on which suite's members: other data are another family.
+CONTEST = ("kind", "technique", "family", "suite", "dtype", "device", "metric", "against")
 SETTING = ("prompt", "output", "batch")
 IN_95 = 2 * float(norm.ppf(0.975))  # standard errors between the ends of a 95% interval
 

@@ -110,6 +110,30 @@ def test_crossovers_lie_between_their_points(table: dict) -> None:
     assert sum(int(count.split()[0]) for count in counted) == len(settled)
 
 
+def test_speculation_tells_what_was_foreseen_and_how_near(table: dict) -> None:
+    section = titled(inference_sections(table), "What drafts yield")
+    told = ok(table, technique="speculative")
+    near = sum(abs(row["foreseen_ratio"] / row["ratio"] - 1) <= 0.15 for row in told)
+    assert 0 < near < len(told)
+    assert f"within 15% of the measured speed in {near} of {len(told)} rows" in section.note
+    for shown, row in zip(section.rows, told, strict=True):
+        assert shown[4] == f"{row['acceptance_length']:.2f}"
+        assert shown[-1] == f"{100 * (row['foreseen_ratio'] / row['ratio'] - 1):+.0f}%"
+
+
+def test_latencies_memory_and_abilities_stand_for_both_sides(table: dict) -> None:
+    said = inference_sections(table)
+    resources = titled(said, "Latency and memory")
+    assert len(resources.rows) == len(ok(table))
+    told = dict(zip(resources.columns, resources.rows[0], strict=True))
+    assert told["first token, s"] == "0.01 -> 0.02"
+    assert told["token after it, s"] == "0.001, 0.002 -> 0.0005, 0.004"
+    assert told["peak memory, bytes"] == "2M -> 3M"
+    lossy = titled(said, "What fewer bits cost in ability").rows
+    assert len(lossy) == len(ok(table, kind="precision"))
+    assert lossy[0][3:6] == ("0.625", "-0.013 (-0.025 to 0)", "52 of 1,920")
+
+
 def test_quality_figures_hold_every_measurement(table: dict) -> None:
     dots = [y for trace in markers(divergence_against_size(table)) for y in trace.y]
     assert sorted(dots) == sorted(row["kl"] for row in table["precision"] if row["status"] == "ok")

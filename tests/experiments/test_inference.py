@@ -122,8 +122,8 @@ def test_what_was_measured_whole_is_in_the_report_under_its_machines_name(tmp_pa
     monkeypatch.setattr(inference, "ARCHIVE", tmp_path / "archive")
     monkeypatch.chdir(tmp_path)
     titles = [section.title for section in inference.report_sections()]
-    assert f"{QUESTION} (epyc, whole)" in titles
-    assert all(title.endswith("(epyc, whole)") for title in titles)
+    assert f"{QUESTION} (epyc, inference preset)" in titles
+    assert all(title.endswith("(epyc, inference preset)") for title in titles)
 
 
 def test_untrained_cells_are_named_with_their_remedy(make_workplace, family, tmp_path: Path) -> None:
