@@ -70,7 +70,7 @@ def own_inference(progress: "Console") -> dict[str, Any]:
     for folder in OUTS:
         (project.runs / folder).mkdir(parents=True, exist_ok=True)
     workers = project.params.executor.workers
-    told = kept_machine(measurements, rows[0].job, workers)
+    told = kept_machine(project.runs / ROWS / "machine.json", rows[0], workers)
     measure_all(rows, Ceilings(**told["ceilings"]), workers, progress)
     found = [(one.job.technique in COMPOSITIONS, one.read()) for one in rows]
     table: dict[str, Any] = {
@@ -163,23 +163,23 @@ def over_the_family(
 def measure_machine(job: Job, workers: int) -> dict[str, Any]:
     """What holds for all rows: `ceilings`, and `control`, the same work on both sides of a contest.
 
-    The control is measured as rows are, with the other workers at the same work; of each worker's the one that strays
-    furthest counts.
+    The control is measured as rows are, with the other workers at the same work. Of alarms and of what is detectable
+    the worst of all workers counts, `by_worker` has them all.
     """
     from evals.inference.process import ceilings_of, control_of
 
     ceilings = isolated(ceilings_of, job.device)
     controls = [future.result() for _, future in side_by_side(control_of, [job] * workers, workers)]
-    return {"ceilings": vars(ceilings), "control": max(controls, key=lambda one: one["detectable"])}
+    worst = {name: max(one[name] for one in controls) for name in ("repetitions", "false_alarms", "detectable")}
+    return {"ceilings": vars(ceilings), "control": {**worst, "by_worker": controls}}
 
 
-def kept_machine(measurements: Measurements, job: Job, workers: int) -> dict[str, Any]:
-    """The machine as it was when the first rows that are kept were measured, by the same code."""
-    path = measurements.project.runs / ROWS / "machine.json"
-    if path.exists() and (kept := store.read_json(path))["identity"] == measurements.by:
+def kept_machine(path: Path, first: Measurement, workers: int) -> dict[str, Any]:
+    """The machine as it was when rows of this code, model and number of pairs were first measured."""
+    if path.exists() and (kept := store.read_json(path))["identity"] == first.identity:
         return kept["machine"]
-    told = measure_machine(job, workers)
-    store.write_json(path, {"identity": measurements.by, "machine": told})
+    told = measure_machine(first.job, workers)
+    store.write_json(path, {"identity": first.identity, "machine": told})
     return told
 
 
@@ -227,7 +227,7 @@ def is_of_present_grid(project: Project) -> bool:
         rows = Measurements(project, project.params.inference, dry_run=True).rows
     except ValueError:  # not trained, or no text
         return False
-    asked = {one.target.name: one.target.digest[:16] for one in rows}
+    asked = {one.target.name: one.target.digest[:16] for one in rows if one.target.name != RANDOM}
     return asked == {name: digest for name, digest in found["inputs"].items() if name != RANDOM}
 
 

@@ -225,17 +225,19 @@ def held_out_text(folder: Path) -> str:
     """The held-out documents there, one after another; raises ValueError where there are none."""
     path = folder / "validation.jsonl"
     if not path.exists():
-        raise ValueError(f"{path} is not there: run `dvc repro {folder.name}`, or name a file with --text")
-    return _documents(path)
+        raise ValueError(f"{path} is not there: run `dvc repro {folder.name}`")
+    return "\n".join(_documents(path))
 
 
-def _documents(path: Path) -> str:
-    return "\n".join(json.loads(line)["text"] for line in path.read_text().splitlines())
+def _documents(path: Path) -> list[str]:
+    return [json.loads(line)["text"] for line in path.read_text().splitlines()]
 
 
 def _parts(data: Path) -> str:
     if data == ABILITIES:
-        return _documents(data / "documents.jsonl")[:TRAINING_TOKENS]
+        documents = _documents(data / "documents.jsonl")
+        step = max(1, sum(map(len, documents)) // TRAINING_TOKENS)
+        return "\n".join(documents[::step])
     import numpy as np
     from transformers import AutoTokenizer
 

@@ -14,7 +14,9 @@ import numpy as np
 import scipy.stats
 import torch
 
-Kind = Literal["token-exact", "first-divergence", "chi-square", "kl", "log-perplexity", "logits", "bytes", "ranks"]
+Kind = Literal[
+    "token-exact", "first-divergence", "chi-square", "kl", "log-perplexity", "logits", "bytes", "ranks", "repeated"
+]  # fmt: skip
 
 ALPHA = 0.001  # of the chi-square: a sound sampler fails once in a thousand checks
 
@@ -41,6 +43,12 @@ def token_exact(reference: Sequence[Sequence[int]], found: Sequence[Sequence[int
     return Check("token-exact", share, 1.0, exact, f"{same:,} of {total:,} tokens before the first difference")
 
 
+def repeated(first: Sequence[Sequence[int]], last: Sequence[Sequence[int]]) -> Check:
+    """What the last of the timed calls returned is what the checks saw of the first."""
+    again = token_exact(first, last)
+    return Check("repeated", again.value, again.limit, again.passed, again.detail)
+
+
 def agreement(ours: Sequence[int], theirs: Sequence[int]) -> int:
     """Tokens before the first difference."""
     for place, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
@@ -63,7 +71,7 @@ def first_divergence(
         if (place := agreement(ours, theirs)) < max(len(ours), len(theirs))
     ]
     alike = [len(row) for row in found] == [len(row) for row in reference]
-    worst = max(map(max, behind)) if alike else math.inf
+    worst = float(np.max(np.concatenate([np.asarray(row) for row in behind]))) if alike else math.inf
     where = f", the first at token {min(left) + 1}" if left else ""
     return Check(
         "first-divergence",
@@ -123,7 +131,7 @@ def same_logits(reference_BTV: torch.Tensor, found: Sequence[torch.Tensor], limi
     The value is the largest difference over the reference's largest logit, or over 1 if that is more: rounding is
     relative to what is summed.
     """
-    worst = max(float((one_BTV - reference_BTV).abs().max()) for one_BTV in found)
+    worst = float(torch.stack([(one_BTV - reference_BTV).abs().max() for one_BTV in found]).max())  # NaN stays NaN
     largest = float(reference_BTV.abs().max())
     value = worst / max(1.0, largest)
     return Check("logits", value, limit, value <= limit, f"{worst:.3g} apart where the largest is {largest:.3g}")

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
-from evals.inference.checks import Check, first_divergence, token_exact
+from evals.inference.checks import Check, first_divergence, repeated, token_exact
 from evals.inference.protocol import Pairs, take_turns, timed
 from models.decoding.static import Emit, StaticDecoder, unheard
 
@@ -117,18 +117,30 @@ class Contest:
         return first.model if isinstance(first, StaticDecoder) else first
 
     def run(self, num_pairs: int, device: torch.device) -> Trial:
-        """The checks on a first call of both sides, which also warms them up; then they take turns."""
+        """The checks on a first call of both sides, which also warms them up; then they take turns.
+
+        What the technique returned in its last turn is to be what the checks saw.
+        """
         reference = self.baseline()
         found: Tokens = []
+        last: Tokens = []
         seconds = timed(lambda: found.extend(self.technique()), device)
-        checks = self.check(reference, found)
+        checks, pairs = self.check(reference, found), None
+        if all(check.passed for check in checks):
+            pairs = take_turns(self.baseline, keeping(self.technique, last), num_pairs, device)
+            checks.append(repeated(found, last))
         held = all(check.passed for check in checks)
-        return Trial(
-            checks,
-            sum(map(len, found)),
-            seconds,
-            take_turns(self.baseline, self.technique, num_pairs, device) if held else None,
-        )
+        return Trial(checks, sum(map(len, found)), seconds, pairs if held else None)
+
+
+def keeping(work: Work, last: Tokens) -> Work:
+    """The work, that leaves what it returned in `last`."""
+
+    def kept() -> Tokens:
+        last[:] = work()
+        return last
+
+    return kept
 
 
 def lossless(setting: Setting, prompts: Sequence[Sequence[int]] | None = None) -> Judge:

@@ -47,7 +47,7 @@ def serve(model: PreTrainedModel, requests: Sequence[Request], policy: Policy, m
     """Serves the requests in the order of their arrival.
 
     sequential: a batch of one row. static: whoever waits when the last batch is done, `max_rows` at most, together to
-    the end of the longest. continuous: whoever waits joins as soon as a row is free.
+    the end of the longest, for which the others' rows go on. continuous: whoever waits joins as soon as a row is free.
     """
     batch = Batch(model, 1 if policy == "sequential" else max_rows)
     waiting = sorted(range(len(requests)), key=lambda key: requests[key].arrival)
@@ -60,13 +60,17 @@ def serve(model: PreTrainedModel, requests: Sequence[Request], policy: Policy, m
         joining = [key for key in waiting[: batch.num_free] if requests[key].arrival <= now]
         if joining and (policy == "continuous" or not batch.rows):
             waiting = waiting[len(joining) :]
-            rows = batch.join([(key, requests[key].prompt, requests[key].num_tokens) for key in joining])
+            wanted = [requests[key].num_tokens for key in joining]
+            if policy == "static":
+                wanted = [max(wanted)] * len(wanted)
+            rows = batch.join([(key, requests[key].prompt, num) for key, num in zip(joining, wanted, strict=True)])
         else:
             rows = batch.step()
         now += time.perf_counter() - began
         for row in rows:
-            entry = served.setdefault(row.key, Served(row.tokens, now, now))
-            entry.last = now
+            entry = served.setdefault(row.key, Served([], now, now))
+            if len(row.tokens) <= requests[row.key].num_tokens:
+                entry.tokens, entry.last = list(row.tokens), now
     return [served[key] for key in range(len(requests))]
 
 

@@ -40,10 +40,9 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
         return head | judged | {"status": "incorrect", "reason": "; ".join(map(explain, trial.failed))}
     ratio, interval = trial.pairs.ratio()
     seconds = float(np.median(trial.pairs.technique))
-    model = contest.model or setting.model
-    least = None  # of requests of many lengths
-    if trial.num_tokens == job.batch * job.new_tokens:
-        least = least_seconds(model, job.batch, job.prompt_tokens, job.new_tokens, ceilings) / seconds
+    least = None  # of requests of many lengths, and of several processes: the ceilings are one thread's
+    if isinstance(contest, Contest) and trial.num_tokens == job.batch * job.new_tokens:
+        least = least_seconds(contest.model, job.batch, job.prompt_tokens, job.new_tokens, ceilings) / seconds
     return head | judged | {
         "status": "ok",
         "reason": "",
@@ -116,7 +115,7 @@ def prepare(job: Job) -> Setting:
         drafter = load(job.drafter, job)
         vocabularies = [AutoTokenizer.from_pretrained(path).get_vocab() for path in (job.model, job.drafter)]
         if vocabularies[0] != vocabularies[1]:
-            raise ValueError(f"drafter {job.drafter}: its tokenizer is not that of {job.model}")
+            raise ValueError(f"drafter {job.drafter}: its tokenizer is not that of {job.model}, give one with the same")
     prompts_BT = read_prompts(job).to(job.device)
     return Setting(
         model, prompts_BT, job.new_tokens, drafter, job.model, job.text, job.training_text, job.tasks, job.items

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from evals.inference.checks import Check
+from evals.inference.checks import Check, repeated
 from evals.inference.contest import (
     NUM_DRAFT,
     Setting,
@@ -22,6 +22,7 @@ from evals.inference.contest import (
     Work,
     all_rows,
     generated,
+    keeping,
     lossless,
     near_greedy,
     row_by_row,
@@ -47,13 +48,13 @@ from models.decoding.static import StaticDecoder
 
 @dataclass(frozen=True)
 class Composition:
-    """Four works; `check` judges what both together returned, given what neither and what the first alone did."""
+    """Four works; `check` judges what the first, the second and both returned, given what neither did."""
 
     neither: Work
     first: Work
     second: Work
     both: Work
-    check: Callable[[Tokens, Tokens, Tokens], list[Check]]
+    check: Callable[[Tokens, Tokens, Tokens, Tokens], list[Check]]
 
 
 def compose(job: Job) -> dict[str, Any]:
@@ -69,13 +70,17 @@ def compose(job: Job) -> dict[str, Any]:
     except Unsupported as why:
         return head | {"status": "unsupported", "reason": str(why)}
     works = {name: getattr(composition, name) for name in ("neither", "first", "second", "both")}
-    neither, alone, _, both = (work() for work in works.values())  # all of them, for it also warms them up
-    checks = composition.check(neither, alone, both)
+    found = [list(work()) for work in works.values()]  # which also warms them up
+    checks = composition.check(*found)
+    turns, last = [], [[] for _ in works]
+    if all(check.passed for check in checks):
+        kept = [keeping(work, own) for work, own in zip(works.values(), last, strict=True)]
+        turns = interleaved(kept, job.num_pairs, setting.model.device)
+        checks += map(repeated, found, last)
     failed = [check for check in checks if not check.passed]
     head |= {"check": asdict((failed or checks)[0]), "checks": [asdict(check) for check in checks]}
     if failed:
         return head | {"status": "incorrect", "reason": "; ".join(map(explain, failed))}
-    turns = interleaved(list(works.values()), job.num_pairs, setting.model.device)
     return head | {"status": "ok", "reason": "", **ratios(*map(np.array, turns))} | {
         "seconds": dict(zip(works, turns, strict=True))
     }  # fmt: skip
@@ -94,14 +99,14 @@ def ratios(neither: np.ndarray, first: np.ndarray, second: np.ndarray, both: np.
 def static_cache_batching(setting: Setting) -> Composition:
     """Compiled steps over a static cache, for a row at a time or for all."""
     if len(setting.prompts_BT) < 2:
-        raise Unsupported("a batch of one row: give --batch 2 or more")
+        raise Unsupported("a batch of one row: ask for 2 or more")
     a_row, rows = (StaticDecoder(setting.model, setting.window) for _ in range(2))
     return Composition(
         one_by_one(setting),
         row_by_row(setting, a_row.greedy),
         generated(setting),
         all_rows(setting, rows.greedy),
-        lambda neither, first, both: lossless(setting)(neither, both),
+        lambda neither, *others: [check for found in others for check in lossless(setting)(neither, found)],
     )
 
 
@@ -114,7 +119,11 @@ def bfloat16_static_cache(setting: Setting) -> Composition:
         generated(setting, half),
         all_rows(setting, decoder.greedy),
         all_rows(setting, short.greedy),
-        lambda neither, first, both: _bfloat16_near(setting, neither, both, step_by_step(short)),
+        lambda neither, first, second, both: [
+            *_bfloat16_near(setting, neither, first, in_one_pass(half)),
+            *lossless(setting)(neither, second),
+            *_bfloat16_near(setting, neither, both, step_by_step(short)),
+        ],
     )
 
 
@@ -127,7 +136,11 @@ def bfloat16_speculative(setting: Setting) -> Composition:
         row_by_row(setting, short.greedy),
         _speculative(setting, setting.model, required_drafter(setting)),
         _speculative(setting, half, halved(required_drafter(setting))),
-        lambda neither, first, both: _bfloat16_near(setting, neither, both, _by_row(short)),
+        lambda neither, first, second, both: [
+            *_bfloat16_near(setting, neither, first, _by_row(short)),
+            *lossless(setting)(neither, second),
+            near_greedy(setting.model, setting.prompts_BT.tolist(), neither, both),
+        ],
     )
 
 
@@ -144,9 +157,10 @@ def int8_speculative(setting: Setting) -> Composition:
         row_by_row(setting, short.greedy),
         _speculative(setting, setting.model, required_drafter(setting)),
         _speculative(setting, low, small),
-        lambda neither, first, both: [
-            *lossless(setting)(first, both),
+        lambda neither, first, second, both: [
             near(setting, neither, in_one_pass(setting.model), _by_row(short), limit),
+            *lossless(setting)(neither, second),
+            *lossless(setting)(first, both),
         ],
     )
 

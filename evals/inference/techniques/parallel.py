@@ -38,7 +38,6 @@ class RankContest:
     decoded: list[Decoded] = field(default_factory=list)
     against: str = "one process, eager steps"
     quality: None = None
-    model: None = None
 
     def run(self, num_pairs: int, device: torch.device) -> Trial:
         """One launch: logits, tokens and bytes, then the turns, which are told only if every check held."""

@@ -30,7 +30,7 @@ LOADS = (0.5, 2.0, 8.0)  # times the rate that one by one can bear: light, too m
 def batching(setting: Setting) -> Contest:
     """All rows in one batch against one after another."""
     if len(setting.prompts_BT) < 2:
-        raise Unsupported("a batch of one row: give --batch 2 or more")
+        raise Unsupported("a batch of one row: ask for 2 or more")
     held = ([setting.model], [setting.model])
     return streamed("one by one", one_by_one(setting), generated(setting), lossless(setting), held)
 
@@ -49,7 +49,7 @@ def continuous_batching(setting: Setting) -> Contest:
     checked as well.
     """
     if len(setting.prompts_BT) < 2:
-        raise Unsupported("a batch of one row: give --batch 2 or more")
+        raise Unsupported("a batch of one row: ask for 2 or more")
     asked, max_rows = requests(setting), len(setting.prompts_BT)
 
     def served(policy: Policy) -> Work:

@@ -83,7 +83,7 @@ def speculative(setting: Setting) -> Contest:
 def required_drafter(setting: Setting) -> PreTrainedModel:
     """The setting's drafter; raises Unsupported where it has none."""
     if setting.drafter is None:
-        raise Unsupported("no drafter was given: name one with --drafter")
+        raise Unsupported("no drafter was given: name a smaller model with the same tokenizer")
     return setting.drafter
 
 
