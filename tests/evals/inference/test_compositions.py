@@ -54,7 +54,7 @@ def test_a_fault_of_both_takes_the_speeds_away(composed: Job, monkeypatch: pytes
 
 def test_what_cannot_be_composed_says_why(composed: Job) -> None:
     row = compose(replace(composed, technique="static-cache x batching", batch=1))
-    assert (row["status"], row["reason"]) == ("unsupported", "a batch of one row: give --batch 2 or more")
+    assert (row["status"], row["reason"]) == ("unsupported", "a batch of one row: ask for 2 or more")
     row = compose(replace(composed, technique="bfloat16 x speculative", drafter=None))
     assert "no drafter was given" in row["reason"]
     row = compose(replace(composed, technique="bfloat16 x static-cache", dtype="bfloat16"))
