@@ -182,9 +182,9 @@ def load(table: Table) -> go.Figure | None:
 
 
 def loaded_row(table: Table) -> Mapping[str, Any] | None:
-    """The load that is drawn: of the largest trained member, or of random weights where no member was loaded."""
+    """The load that is drawn: of the largest trained member's largest batch, or of random weights without a member."""
     loaded = [row for row in table["rows"] if row["status"] == "ok" and row.get("load")]
-    return max(loaded, key=lambda row: (row["trained"], row["params"])) if loaded else None
+    return max(loaded, key=lambda row: (row["trained"], row["params"], row["batch"])) if loaded else None
 
 
 def distilled(table: Table) -> go.Figure | None:

@@ -191,7 +191,7 @@ def row_section(table: Table) -> list[Section]:
          f"{row['roofline_share']:.0%}" if row["status"] == "ok" and row.get("roofline_share") is not None else "-")
         for row in table["rows"]
     ]  # fmt: skip
-    note = "Times faster with its 95% interval, the check that allowed it, and the share of the machine's ceiling."
+    note = "Times faster with its 95% interval, the check that allowed it, and the share of a thread's ceilings."
     header = (
         "technique", "against", "parameters", "dtype", "setting", "device", "times faster", "checks", "quality",
         "roofline",

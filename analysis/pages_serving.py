@@ -94,18 +94,20 @@ def load_section(table: Table) -> list[Section]:
     if drawn is None:
         return []
     rows = [
-        (row["technique"], size_text(row), entry["policy"], f"{entry['load']:.3g}",
+        (size_text(row), setting_text(row), entry["policy"], f"{entry['load']:.3g}",
          f"{entry['requests_per_second']:.3g}", f"{entry['tokens_per_second']:.4g}",
          percentiles(entry["seconds_to_first_token"]), percentiles(entry["seconds_per_token"]))
         for row in table["rows"] if row["status"] == "ok"
         for entry in row.get("load") or []
     ]  # fmt: skip
     note = (
-        f"Requests that arrive as a Poisson process, of {drawn['model']} ({size_text(drawn)}): solid lines are "
-        "medians, dotted ones 95th percentiles."
+        f"Requests that arrive as a Poisson process, in the figure at {drawn['model']} ({size_text(drawn)}) with at "
+        f"most {drawn['batch']} at a time: solid lines are medians, dotted ones 95th percentiles. The load is requests "
+        "a second over what one after another can bear. A static batch ends with its longest request, and another "
+        "begins then; a continuous one takes a request up as soon as a row is free. One run of arrivals each."
     )
     header = (
-        "technique", "parameters", "policy", "load", "requests/s", "tokens/s", "first token, s (p50, p95)",
+        "parameters", "setting", "policy", "load", "requests/s", "tokens/s", "first token, s (p50, p95)",
         "token, s (p50, p95)",
     )  # fmt: skip
     return [Section("Under load", note, load(table), header, rows)]

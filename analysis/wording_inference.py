@@ -84,9 +84,9 @@ def control_sentence(control: Row) -> str:
 
 
 def machine_sentence(machine: Row) -> str:
-    """The ceilings, measured in the same run."""
+    """The ceilings of one thread, measured in the same run."""
     flops = ", ".join(f"{si(value)} FLOP/s in {name}" for name, value in machine["flops_per_second"].items())
-    return f"Measured on {machine['processor']}: {si(machine['bytes_per_second'])} bytes/s, {flops}."
+    return f"A thread of {machine['processor']}: {si(machine['bytes_per_second'])} bytes/s, {flops}."
 
 
 def coefficient_text(entry: Row) -> str:
@@ -95,10 +95,11 @@ def coefficient_text(entry: Row) -> str:
 
 
 def law_text(law: Row) -> str:
-    """The law's coefficients with their 95% intervals, or why there is none."""
+    """The law's coefficients with their 95% intervals and what it could not tell, or why there is none."""
     if law["coefficients"] is None:
         return law["reason"]
-    return ", ".join(f"{axis_name(name)} {coefficient_text(entry)}" for name, entry in law["coefficients"].items())
+    told = [f"{axis_name(name)} {coefficient_text(entry)}" for name, entry in law["coefficients"].items()]
+    return ", ".join(told + [f"{axis_name(name)} not told ({why})" for name, why in law.get("dropped", {}).items()])
 
 
 def heldout_sentence(laws: Sequence[Row]) -> str:

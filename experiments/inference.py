@@ -46,6 +46,9 @@ def describe(project: Project) -> str:
         f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, both sides {params.pairs} "
         f"times in turns, the check first; {len(pending)} to measure"
     )
+    asked = any(RANDOM in block.models for block in params.measured)
+    if asked and RANDOM not in models:
+        text += "; besides, rows of random weights that are still to be made"
     if project.params.distillation is not None:
         from experiments.distillation import describe_distillation
 

@@ -1,9 +1,9 @@
 """Where a technique turns from gain to loss: along each axis that was measured, between measured points only.
 
-A point counts as faster or slower where its 95% interval leaves out 1 and its ratio is beyond the factor that the A/A
-control cannot tell from nothing; any other point is open. A crossover lies between two points of opposite sign. Its
+A point counts as faster or slower where its row's 95% interval leaves out 1 and its ratio is beyond the factor that the
+A/A control cannot tell from nothing; any other point is open. A crossover lies between two points of opposite sign. Its
 place, where the line through the points in logarithms passes 1, has an interval by drawing the turns of every row
-again.
+again, which of medians of so few turns holds some less than it says.
 
 Axes: X points along the axis, S draws, I turns of a row.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from analysis.inference.forms import Array
-from analysis.inference.rows import CONTEST, SETTING, Row, grouped, log_noise, measured
+from analysis.inference.rows import CONTEST, IN_95, SETTING, Row, grouped, log_noise, measured
 
 Axis = Literal["params", "prompt", "output", "batch"]
 Status = Literal["always faster", "always slower", "crosses", "crosses repeatedly", "undetermined"]
@@ -49,7 +49,7 @@ def crossovers(rows: Sequence[Row], detectable: float, seed: int = 0) -> list[di
 def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float, seed: int) -> dict[str, Any]:
     draws_XS = np.stack([_draws(rows, seed) for rows in rows_X])
     value_X = np.array([np.mean([math.log(row["ratio"]) for row in rows]) for rows in rows_X])
-    low_X, high_X = np.quantile(draws_XS, TAILS, axis=1)
+    low_X, high_X = np.transpose([_ends(rows) for rows in rows_X])
     beyond_X = np.abs(value_X) > math.log(detectable)
     sign_X = np.where(beyond_X & (low_X > 0), 1, np.where(beyond_X & (high_X < 0), -1, 0))
     decided = np.flatnonzero(sign_X)
@@ -71,6 +71,16 @@ def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float
             for place, value, low, high, sign in zip(place_X, value_X, low_X, high_X, sign_X, strict=True)
         ],
     }
+
+
+def _ends(rows: Sequence[Row]) -> tuple[float, float]:
+    """95% interval of ln ratio: the row's own, or of the mean of several."""
+    logs = np.log([row["ci95"] for row in rows])
+    if len(rows) == 1:
+        return float(logs[0, 0]), float(logs[0, 1])
+    middle = float(np.mean([math.log(row["ratio"]) for row in rows]))
+    half = IN_95 / 2 * math.sqrt(sum(log_noise(row["ci95"]) ** 2 for row in rows)) / len(rows)
+    return middle - half, middle + half
 
 
 def _draws(rows: Sequence[Row], seed: int) -> Array:

@@ -135,6 +135,7 @@ def bench_inference(
         Path | None, typer.Option(help="What quantisation-aware training trains on; unsupported without.")
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it decodes.")] = "cpu",
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the model on both sides.")] = "float32",
     prompt: Annotated[int, typer.Option(min=2, help="Tokens of a prompt.")] = 64,
     output: Annotated[int, typer.Option(min=1, help="Tokens to decode after it.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Prompts.")] = 4,
@@ -148,7 +149,7 @@ def bench_inference(
     from experiments.bench.inference import InferenceBench, describe, run, show
 
     bench = InferenceBench(
-        model, drafter, tuple(technique or ()), text, training_text, prompt, output, batch, pairs, device
+        model, drafter, tuple(technique or ()), text, training_text, prompt, output, batch, pairs, device, dtype
     )
     console = Console()
     if dry_run:

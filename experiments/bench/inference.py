@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evals.inference.job import TECHNIQUES, Job
+from evals.inference.job import TECHNIQUES, Job, Precision
 from experiments.inference import SCHEMA_VERSION, measure_machine
 from experiments.isolated import isolated
 from experiments.measurements import held_out_text, machine
@@ -36,6 +36,7 @@ class InferenceBench:
     batch: int = 4
     num_pairs: int = 11
     device: str = "cpu"
+    dtype: Precision = "float32"
 
 
 def describe(bench: InferenceBench) -> str:
@@ -72,25 +73,25 @@ def run(bench: InferenceBench, progress: Console) -> dict[str, Any]:
 def jobs_of(bench: InferenceBench) -> list[Job]:
     """One a technique; raises ValueError for what cannot be measured at all."""
     check_device(bench.device)
-    text, training = read_text(bench.text), None
-    if bench.training_text is not None:
-        training = read_text(bench.training_text)
+    for technique in bench.techniques:
+        if technique not in TECHNIQUES:
+            raise ValueError(f"technique {technique!r}: give one of {', '.join(TECHNIQUES)}")
+    text = held_out_text(DATA) if bench.text is None else read_text("text", bench.text)
+    training = None if bench.training_text is None else read_text("training-text", bench.training_text)
     return [
         Job(
             technique, bench.model, bench.drafter, text, bench.prompt_tokens, bench.new_tokens, bench.batch,
-            bench.num_pairs, bench.device, training_text=training,
+            bench.num_pairs, bench.device, bench.dtype, training,
         )
         for technique in bench.techniques or TECHNIQUES
     ]  # fmt: skip
 
 
-def read_text(path: Path | None) -> str:
-    """The text whose parts are prompts: that file, else the project's held-out documents."""
-    if path is not None:
-        if not path.is_file():
-            raise ValueError(f"text {path} is no file: name one, or leave it out for the project's held-out text")
-        return path.read_text()
-    return held_out_text(DATA)
+def read_text(name: str, path: Path) -> str:
+    """The file that the option of that name gives."""
+    if not path.is_file():
+        raise ValueError(f"--{name} {path} is no file: name one, or leave it out")
+    return path.read_text()
 
 
 def show(result: dict[str, Any], console: Console) -> None:

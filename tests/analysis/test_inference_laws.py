@@ -281,6 +281,19 @@ def test_a_crossover_lies_in_its_interval_at_about_the_nominal_rate() -> None:
     assert 0.87 < np.mean(inside) <= 1
 
 
+def test_a_point_counts_by_its_rows_own_interval() -> None:
+    """The turns drawn again leave out 1, the row's interval does not: nothing is said of it."""
+    rng = np.random.default_rng(0)
+    rows = line_of(lambda x: 0.4 + 0 * x, rng)
+    (line,) = crossovers(rows, DETECTABLE)
+    assert line["status"] == "always faster"
+    for row in rows:
+        row["ci95"] = [0.98, row["ci95"][1]]
+    (line,) = crossovers(rows, DETECTABLE)
+    assert line["status"] == "undetermined"
+    assert [point["ci95"] for point in line["points"]] == [pytest.approx(row["ci95"]) for row in rows]
+
+
 def test_a_line_that_never_passes_1_surely_has_no_crossover() -> None:
     rng = np.random.default_rng(8)
 

@@ -15,7 +15,7 @@ from analysis.inference import analyse
 from analysis.page import Section, write_page
 from analysis.pages_inference import QUESTION, inference_page, inference_sections
 from analysis.report import write_report
-from analysis.wording_inference import crossing_text, heldout_sentence, open_between, si_open
+from analysis.wording_inference import crossing_text, heldout_sentence, law_text, open_between, si_open
 from tests.analysis.inference_rows import DETECTABLE, SETTINGS, SIZES, inference_table
 from tests.analysis.test_pages import texts
 
@@ -108,6 +108,13 @@ def test_crossovers_lie_between_their_points(table: dict) -> None:
     counted = [row[1].rpartition(", ")[2] for row in section.rows if row[2].startswith("always")]
     settled = [line for line in table["crossovers"] if line["status"].startswith("always")]
     assert sum(int(count.split()[0]) for count in counted) == len(settled)
+
+
+def test_a_law_says_what_it_could_not_tell(table: dict) -> None:
+    law = next(law for law in table["laws"] if law["law"] == "speed-pooled")
+    assert law_text(law | {"dropped": {"prompt": "one member alone tells it"}}).endswith(
+        ", prompt tokens not told (one member alone tells it)"
+    )
 
 
 def test_speculation_tells_what_was_foreseen_and_how_near(table: dict) -> None:

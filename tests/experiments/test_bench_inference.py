@@ -37,8 +37,10 @@ def test_what_would_run_is_said_and_nothing_left(workplace, checkpoint: str) -> 
     ("arguments", "message"),
     [
         (["--model", "nowhere"], "nowhere is no checkpoint: give a folder with a config.json"),
-        (["--text", "nowhere.txt"], "text nowhere.txt is no file"),
+        (["--text", "nowhere.txt"], "--text nowhere.txt is no file: name one, or leave it out"),
+        (["--training-text", "nowhere.txt"], "--training-text nowhere.txt is no file"),
         (["--technique", "magic"], "technique 'magic': give one of kv-cache"),
+        (["--technique", "static-cache x batching"], "technique 'static-cache x batching': give one of kv-cache"),
         (["--output", "60"], "prompt_tokens 16 and new_tokens 60: the window of "),
     ],
 )

@@ -84,6 +84,21 @@ def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found,
         assert [one.read() for one in asked()] == [None, None]
 
 
+def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> None:
+    """They are made anew wherever they are missing: what is asked of the checkpoints has not changed."""
+    monkeypatch.chdir(family.path)
+    before = family.tree["inference"]
+    block = {"techniques": ["kv-cache"], "models": ["random"], "prompts": [16], "outputs": [8], "batches": [2]}
+    random = {"random": {"size": 16, "layers": 2}, "measured": [*before["measured"], block]}
+    family.set("inference", {**before, **random})
+    assert "rows of random weights that are still to be made" in " ".join(
+        family.scalelab("inference", "--dry-run").stdout.split()
+    )
+    assert [one.target.name for one in asked()] == [TARGET, TARGET, "random"]
+    assert inference.is_of_present_grid(Project.here())
+    family.set("inference", before)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from evals.inference.checks import chi_square, divergence, first_divergence, token_exact
+from evals.inference.checks import chi_square, divergence, first_divergence, same_logits, token_exact
 
 REFERENCE = [[1, 2, 3, 4], [5, 6, 7, 8]]
 
@@ -58,6 +58,15 @@ def test_an_outcome_that_cannot_be_is_caught() -> None:
     probabilities_V = torch.tensor([0.5, 0.5, 0.0])
     assert chi_square([0, 1] * 500, probabilities_V).passed
     assert not chi_square([0, 1] * 500 + [2] * 50, probabilities_V).passed
+
+
+def test_what_is_no_number_is_not_near() -> None:
+    logits = torch.tensor([[1.0, 2.0]])
+    assert same_logits(logits, [logits, logits + 1e-7], limit=1e-5).passed
+    broken = torch.tensor([[1.0, math.nan]])
+    assert not same_logits(logits, [logits, broken], limit=1e-5).passed
+    assert not first_divergence([[1], [2]], [[1], [2]], [[0.0], [math.nan]], limit=0.1).passed
+    assert not divergence(logits, broken, limit=0.1).passed
 
 
 def test_divergence_is_that_of_the_closed_form() -> None:

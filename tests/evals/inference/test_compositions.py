@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.inference.contest import generated
 from evals.inference.job import COMPOSITIONS, Job
 from evals.inference.techniques import compositions
 from evals.inference.techniques.compositions import compose, ratios
@@ -50,6 +51,25 @@ def test_a_fault_of_both_takes_the_speeds_away(composed: Job, monkeypatch: pytes
     assert row["status"] == "incorrect"
     assert row["check"]["kind"] == "token-exact"
     assert not any(key.startswith(("ratio", "synergy", "product", "seconds")) for key in row)
+
+
+def test_a_fault_of_one_alone_takes_the_speeds_away(composed: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product is made of its speed."""
+
+    def faulty(setting):
+        work = generated(setting)
+
+        def wrong():
+            found = work()
+            found[0][-1] = (found[0][-1] + 1) % 260
+            return found
+
+        return wrong
+
+    monkeypatch.setattr(compositions, "generated", faulty)
+    row = compose(replace(composed, technique="static-cache x batching"))
+    assert row["status"] == "incorrect"
+    assert [check["passed"] for check in row["checks"]] == [True, False, True]
 
 
 def test_what_cannot_be_composed_says_why(composed: Job) -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from evals.inference import load
 from evals.inference.load import POLICIES, Request, Served, poisson_arrivals, serve, summary
 from models import decoder
 from models.ladder import Shape
@@ -45,6 +46,28 @@ def test_one_by_one_is_in_order_and_the_clock_skips_idle_time(model, requests) -
     seldom = [Request(request.prompt, request.num_tokens, 1000.0 * index) for index, request in enumerate(requests)]
     for request, one in zip(seldom, serve(model, seldom, "continuous", max_rows=8), strict=True):
         assert request.arrival < one.first <= one.last < request.arrival + 100
+
+
+def test_a_static_batch_goes_on_with_all_its_rows_to_the_end_of_the_longest(
+    model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+
+    class Watched(load.Batch):
+        def step(self):
+            rows.append(len(self.rows))
+            return super().step()
+
+    monkeypatch.setattr(load, "Batch", Watched)
+    asked = [Request([5, 6], 1, 0.0), Request([7], 6, 0.0), Request([8, 9], 3, 0.0)]
+    served = serve(model, asked, "static", max_rows=2)
+    assert rows == [2] * 5 + [1] * 2
+    assert [len(one.tokens) for one in served] == [1, 6, 3]
+    assert served[0].last < served[1].last < served[2].first
+    rows.clear()
+    serve(model, asked, "continuous", max_rows=2)
+    assert rows[0] == 2
+    assert len(rows) < 7
 
 
 def test_arrivals_have_their_rate() -> None:

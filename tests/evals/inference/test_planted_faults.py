@@ -84,6 +84,24 @@ def test_a_verifier_that_accepts_a_wrong_token_in_a_hundred(row: Rows, monkeypat
     assert seen["let through"] > 0
 
 
+def test_what_goes_wrong_after_the_first_call(row: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows, in the call that is checked and in the one turn: the last token of the turn's is another."""
+    calls = []
+
+    class Tired(SpeculativeDecoder):
+        def greedy(self, prompt_1T: torch.Tensor, num_tokens: int, emit: Emit = unheard) -> Speculated:
+            told = super().greedy(prompt_1T, num_tokens, emit)
+            calls.append(told)
+            if len(calls) > 2:
+                told.tokens[-1] = (told.tokens[-1] + 1) % 260
+            return told
+
+    monkeypatch.setattr(speculation, "SpeculativeDecoder", Tired)
+    caught = row("speculative")
+    assert_caught(caught, "repeated")
+    assert [check["passed"] for check in caught["checks"]] == [True, False]
+
+
 @pytest.mark.parametrize("which", ["a row's", "a layer's"])
 def test_a_quantiser_with_one_scale_doubled(row: Rows, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
     """The largest scale of a projection (one of 32, of 0.2% of the weights), or all of it: divergence of 0.1 and of

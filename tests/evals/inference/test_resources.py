@@ -12,6 +12,8 @@ from evals.inference.contest import Tokens, generated
 from evals.inference.job import Job
 from evals.inference.measure import prepare
 from evals.inference.resources import kept_bytes, latencies, peak_bytes
+from evals.inference.techniques import cache
+from models.decoding.prefix import PrefixTree
 from models.decoding.quantised import count_bytes, quantise
 from models.decoding.speculative import early_exit
 from models.decoding.static import Emit, StaticDecoder, unheard
@@ -72,6 +74,25 @@ def test_a_side_keeps_its_weights_once_and_its_caches(job: Job) -> None:
     assert kept_bytes([decoder, shallow]) == kept_bytes([model]) == weights
     decoder.prefill(torch.zeros(2, 8, dtype=torch.long))
     assert kept_bytes([decoder, shallow]) == weights + state_bytes(model) * 2 * 48
+
+
+def test_a_prefix_tree_is_of_the_call_that_fills_it(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty before it and after it, or a call would not be seen to take its memory."""
+    made: list[PrefixTree] = []
+
+    class Kept(PrefixTree):
+        def __init__(self, max_bytes: int) -> None:
+            super().__init__(max_bytes)
+            made.append(self)
+
+    monkeypatch.setattr(cache, "PrefixTree", Kept)
+    with torch.compiler.set_stance("force_eager"):
+        contest = cache.prefix_cache(prepare(job))
+        contest.technique()
+    assert made[0].bytes == 0
+    told = contest.figures()
+    assert told["bytes"] > 0
+    assert 0 < told["hit_rate"] < 1
 
 
 def test_a_step_reads_weights_and_states_and_a_token_multiplies_and_attends(job: Job) -> None:
