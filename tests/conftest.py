@@ -225,7 +225,7 @@ def trained(make_workplace: Callable[[], Workplace]) -> Workplace:
     return place
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch as workers have it: sums in another order would give other bits."""
     import torch

@@ -23,13 +23,7 @@ from sweeps.documents import DocumentData
 from sweeps.schedule import rate_factor
 from tests.sweeps.distil_runs import END, TRAINING, B, T
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(directory: Path) -> PreTrainedModel:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from models import checkpoint, decoder
 from models.ladder import Shape
@@ -19,13 +18,7 @@ from sweeps.distil.train import distil
 from sweeps.documents import DocumentData, load_documents
 from tests.sweeps.distil_runs import TRAINING, T
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_teacher_of_another_vocabulary_or_window_is_refused(
