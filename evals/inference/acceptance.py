@@ -32,10 +32,7 @@ class Continued:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Of one drafter, by prompt: tokens of the continuation, and how many of them are accepted, greedy and sampling.
-
-    Two drafters on the same continuations are compared prompt by prompt.
-    """
+    """Of one drafter, by prompt: tokens of the continuation, and how many of them are accepted, greedy and sampling."""
 
     tokens: np.ndarray
     accepted: dict[Kind, np.ndarray]
@@ -51,16 +48,6 @@ class Acceptance:
     def length(self, kind: Kind, num_draft: int) -> float:
         """Tokens a verification would yield, its own included, were acceptances independent: (1-a^(g+1)) / (1-a)."""
         return acceptance_length(self.rate(kind), num_draft)
-
-    def gain_over(self, other: "Acceptance", kind: Kind, seed: int = 0) -> tuple[float, tuple[float, float]]:
-        """By how much the rate exceeds the other's, and its 95% bootstrap interval over prompts, both on the same.
-
-        Raises ValueError where the two were not measured on the same continuations.
-        """
-        if not np.array_equal(self.tokens, other.tokens):
-            raise ValueError("acceptance of two drafters on different continuations: measure both on the same")
-        gained = self.accepted[kind] - other.accepted[kind]
-        return float(gained.sum() / self.tokens.sum()), _interval(gained, self.tokens, seed)
 
 
 def acceptance_length(rate: float, num_draft: int) -> float:

@@ -194,20 +194,6 @@ def test_intervals_over_prompts_hold_the_truth_as_often_as_they_say(drawn: Calla
     assert 0.9 <= covered <= 0.99  # 95% give or take 3 standard errors
 
 
-def test_the_difference_of_two_drafters_is_paired_by_prompt(drawn: Callable[..., Acceptance]) -> None:
-    first = drawn(np.random.default_rng(1), 80)
-    better = {kind: np.minimum(values + 0.5, first.tokens) for kind, values in first.accepted.items()}
-    second = Acceptance(first.tokens, better)
-    gain, (low, high) = second.gain_over(first, "greedy")
-    assert gain == pytest.approx(second.rate("greedy") - first.rate("greedy"))
-    assert 0 < low < gain < high
-    one, other = first.interval("greedy"), second.interval("greedy")
-    assert high - low < 0.5 * max(one[1] - one[0], other[1] - other[0])
-    assert first.gain_over(second, "greedy")[1] == pytest.approx((-high, -low))
-    with pytest.raises(ValueError, match="on different continuations: measure both on the same"):
-        first.gain_over(drawn(np.random.default_rng(2), 80), "greedy")
-
-
 # What is refused
 
 
