@@ -44,7 +44,7 @@ def describe(project: Project) -> str:
     models = Counter(one.target.name for one in rows)
     text = (
         f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, both sides {params.pairs} "
-        f"times in turns, the check first; {len(pending)} to measure"
+        f"times in turns, more until they took {params.seconds:g} s, the check first; {len(pending)} to measure"
     )
     asked = any(RANDOM in block.models for block in params.measured)
     if asked and RANDOM not in models:

@@ -115,7 +115,7 @@ class Measurements:
                     job = Job(
                         technique, target.checkpoint, target.drafter, self.text(target.data), prompt, output, batch,
                         self.params.pairs, self.project.params.executor.device, dtype, training, tasks,
-                        ITEMS if tasks else None,
+                        ITEMS if tasks else None, self.params.seconds, target.suite is None,
                     )  # fmt: skip
                     one = self._measurement(target, job)
                     found[one.path] = one

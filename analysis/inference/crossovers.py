@@ -10,18 +10,16 @@ Axes: X points along the axis, S draws, I turns of a row.
 
 import itertools
 import math
-import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from analysis.inference.forms import Array
-from analysis.inference.rows import CONTEST, IN_95, SETTING, Row, grouped, log_noise, measured
+from analysis.inference.rows import CONTEST, SETTING, Row, drawn_log_ratios, grouped, measured
 
 Axis = Literal["params", "prompt", "output", "batch"]
 Status = Literal["always faster", "always slower", "crosses", "crosses repeatedly", "undetermined"]
-DRAWS = 1000
 TAILS = (0.025, 0.975)
 # What stays the same along an axis, besides the contest.
 HELD: dict[Axis, tuple[str, ...]] = {
@@ -47,9 +45,9 @@ def crossovers(rows: Sequence[Row], detectable: float, seed: int = 0) -> list[di
 
 
 def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float, seed: int) -> dict[str, Any]:
-    draws_XS = np.stack([_draws(rows, seed) for rows in rows_X])
+    draws_XS = np.stack([np.mean([drawn_log_ratios(row, seed) for row in rows], axis=0) for rows in rows_X])
     value_X = np.array([np.mean([math.log(row["ratio"]) for row in rows]) for rows in rows_X])
-    low_X, high_X = np.transpose([_ends(rows) for rows in rows_X])
+    low_X, high_X = np.transpose([_ends(*point) for point in zip(rows_X, draws_XS, strict=True)])
     beyond_X = np.abs(value_X) > math.log(detectable)
     sign_X = np.where(beyond_X & (low_X > 0), 1, np.where(beyond_X & (high_X < 0), -1, 0))
     decided = np.flatnonzero(sign_X)
@@ -73,29 +71,10 @@ def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float
     }
 
 
-def _ends(rows: Sequence[Row]) -> tuple[float, float]:
+def _ends(rows: Sequence[Row], draws_S: Array) -> tuple[float, float]:
     """95% interval of ln ratio: the row's own, or of the mean of several."""
-    logs = np.log([row["ci95"] for row in rows])
-    if len(rows) == 1:
-        return float(logs[0, 0]), float(logs[0, 1])
-    middle = float(np.mean([math.log(row["ratio"]) for row in rows]))
-    half = IN_95 / 2 * math.sqrt(sum(log_noise(row["ci95"]) ** 2 for row in rows)) / len(rows)
-    return middle - half, middle + half
-
-
-def _draws(rows: Sequence[Row], seed: int) -> Array:
-    """ln ratio of the mean of these rows, (S,): medians of turns drawn again, or normal where no turns were kept."""
-    drawn = []
-    for row in rows:
-        rng = np.random.default_rng([seed, zlib.crc32(repr((row["technique"], row["model"], row["ratio"])).encode())])
-        log_ratio, seconds = math.log(row["ratio"]), row.get("seconds")
-        if seconds and len(seconds["baseline"]) == len(seconds["technique"]):
-            turns_I = np.log(np.array(seconds["baseline"]) / np.array(seconds["technique"]))
-            chosen_SI = rng.integers(len(turns_I), size=(DRAWS, len(turns_I)))
-            drawn.append(log_ratio + np.median(turns_I[chosen_SI], axis=1) - np.median(turns_I))
-        else:
-            drawn.append(log_ratio + log_noise(row["ci95"]) * rng.standard_normal(DRAWS))
-    return np.mean(drawn, axis=0)
+    low, high = np.log(rows[0]["ci95"]) if len(rows) == 1 else np.quantile(draws_S, TAILS)
+    return float(low), float(high)
 
 
 def _place(place_X: Array, value_X: Array, draws_XS: Array) -> dict[str, Any]:

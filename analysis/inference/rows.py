@@ -1,15 +1,23 @@
-"""Rows of results/inference.json: those with a speed, by what they share, and the noise that their samples show."""
+"""Rows of results/inference.json: those with a speed, by what they share, and the noise that their samples show.
+
+Axes: S draws, I turns of a row.
+"""
 
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from scipy.stats import norm
+
+from analysis.inference.forms import Array
 
 Row = Mapping[str, Any]
 # What is compared with what, on which suite's members: other data are another family.
 CONTEST = ("kind", "technique", "family", "suite", "dtype", "device", "metric", "against")
 SETTING = ("prompt", "output", "batch")
+DRAWS = 1000
 IN_95 = 2 * float(norm.ppf(0.975))  # standard errors between the ends of a 95% interval
 
 
@@ -29,6 +37,21 @@ def grouped(rows: Iterable[Row], fields: Sequence[str]) -> list[tuple[dict[str, 
     for row in rows:
         groups.setdefault(tuple(row.get(name) for name in fields), []).append(row)
     return [(dict(zip(fields, key, strict=True)), own) for key, own in groups.items()]
+
+
+def drawn_log_ratios(row: Row, seed: int = 0) -> Array:
+    """ln ratio of a row with a speed, its turns drawn again, (S,): their spread is the noise that the turns showed.
+
+    The sign test's interval of a row is nearly the range of seven turns, and no measure of a median's error.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(repr((row["technique"], row["model"], row["ratio"])).encode())])
+    turns_I = np.log(np.array(row["seconds"]["baseline"]) / np.array(row["seconds"]["technique"]))
+    return np.median(turns_I[rng.integers(len(turns_I), size=(DRAWS, len(turns_I)))], axis=1)
+
+
+def turn_noise(row: Row) -> float:
+    """Standard error of a row's ln ratio by its turns."""
+    return float(drawn_log_ratios(row).std())
 
 
 def log_noise(ends: Sequence[float] | None) -> float:

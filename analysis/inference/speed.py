@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.inference.members import law_in_params, member_points
 from analysis.inference.pooled import Pool, pooled_law
-from analysis.inference.rows import CONTEST, SETTING, Row, grouped, log_noise, measured, of_family
+from analysis.inference.rows import CONTEST, SETTING, Row, grouped, measured, of_family, turn_noise
 
 # What a row is regressed on, in this order: what follows from those before it is left out and said.
 AXES = ("params", "tokens", "batch", "prompt", "output")
@@ -20,7 +20,7 @@ def speed_laws(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for contest, own in grouped(of_family(measured(rows)), CONTEST):
         settings = grouped(own, SETTING)
         for setting, alike in settings:
-            points = member_points((row["params"], math.log(row["ratio"]), log_noise(row["ci95"])) for row in alike)
+            points = member_points((row["params"], math.log(row["ratio"]), turn_noise(row)) for row in alike)
             laws.append({"law": "speed", **contest, **setting, **law_in_params(points)})
         varied = [
             name for name in AXES if len({row[name] for row in own}) > 1 and None not in {row[name] for row in own}
@@ -36,7 +36,7 @@ def _pooled(rows: Sequence[Row], axes: Sequence[str]) -> dict[str, Any]:
     pool = Pool(
         {name: log_R - log_R.mean() for name, log_R in logs.items()},
         np.log([row["ratio"] for row in rows]),
-        np.array([log_noise(row["ci95"]) for row in rows]),
+        np.array([turn_noise(row) for row in rows]),
         np.array([float(row["params"]) for row in rows]),
     )
     return {"reference": {name: math.exp(log_R.mean()) for name, log_R in logs.items()}} | pooled_law(pool)

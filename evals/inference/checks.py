@@ -15,7 +15,8 @@ import scipy.stats
 import torch
 
 Kind = Literal[
-    "token-exact", "first-divergence", "chi-square", "kl", "log-perplexity", "logits", "bytes", "ranks", "repeated"
+    "token-exact", "first-divergence", "chi-square", "kl", "log-perplexity", "log-perplexity-control", "logits",
+    "bytes", "ranks", "repeated",
 ]  # fmt: skip
 
 ALPHA = 0.001  # of the chi-square: a sound sampler fails once in a thousand checks

@@ -44,7 +44,8 @@ class Setting:
 
     prompts_BT: prompts of one length, to be continued by `num_tokens` tokens. drafter: a smaller model with the same
     vocabulary, None where there is none. checkpoint: where the model came from, for processes that load it themselves
-    and for its tokenizer. text, training_text, tasks, items: the job's, for techniques that change the answers.
+    and for its tokenizer. text, training_text, tasks, items: the job's, for techniques that change the answers. random:
+    whether the weights are, whose answers to a text are worth nothing: what is lost of them is not asked.
     """
 
     model: PreTrainedModel
@@ -56,6 +57,7 @@ class Setting:
     training_text: str | None = None
     tasks: tuple[str, ...] = ()
     items: Path | None = None
+    random: bool = False
 
     @property
     def window(self) -> int:
@@ -116,7 +118,7 @@ class Contest:
         (first, *_) = self.held[1]
         return first.model if isinstance(first, StaticDecoder) else first
 
-    def run(self, num_pairs: int, device: torch.device) -> Trial:
+    def run(self, num_pairs: int, device: torch.device, least_seconds: float = 0.0) -> Trial:
         """The checks on a first call of both sides, which also warms them up; then they take turns.
 
         What the technique returned in its last turn is to be what the checks saw.
@@ -127,7 +129,7 @@ class Contest:
         seconds = timed(lambda: found.extend(self.technique()), device)
         checks, pairs = self.check(reference, found), None
         if all(check.passed for check in checks):
-            pairs = take_turns(self.baseline, keeping(self.technique, last), num_pairs, device)
+            pairs = take_turns(self.baseline, keeping(self.technique, last), num_pairs, device, least_seconds)
             checks.append(repeated(found, last))
         held = all(check.passed for check in checks)
         return Trial(checks, sum(map(len, found)), seconds, pairs if held else None)

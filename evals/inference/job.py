@@ -47,8 +47,9 @@ COMPOSITIONS = (
 class Job:
     """One technique, or a composition of two, at one cell of the grid; the prompts are parts of `text`.
 
-    dtype: of the model on both sides. training_text: what quantisation-aware training may train on. tasks and items:
-    what a technique that changes the answers is asked besides, by lm-eval.
+    Both sides take `num_pairs` turns, and more until they took `least_seconds`. dtype: of the model on both sides.
+    training_text: what quantisation-aware training may train on. tasks and items: what a technique that changes the
+    answers is asked besides, by lm-eval. random: the weights are, whose speed alone is worth asking.
 
     Raises ValueError for a technique that is not known, a folder without a checkpoint and more tokens than its window.
     """
@@ -66,6 +67,8 @@ class Job:
     training_text: str | None = None
     tasks: tuple[str, ...] = ()
     items: Path | None = None
+    least_seconds: float = 0.0
+    random: bool = False
 
     def __post_init__(self) -> None:
         known = (*TECHNIQUES, *COMPOSITIONS)

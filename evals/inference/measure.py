@@ -31,7 +31,7 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
     head = {"technique": job.technique, "kind": KINDS[job.technique], **describe(job, setting)}
     try:
         contest = CONTESTS[job.technique](setting)
-        trial = contest.run(job.num_pairs, setting.model.device)
+        trial = contest.run(job.num_pairs, setting.model.device, job.least_seconds)
     except Unsupported as why:
         return head | {"status": "unsupported", "reason": str(why)}
     judged = {"against": contest.against, **told_checks(trial), **contest.figures()}
@@ -118,8 +118,9 @@ def prepare(job: Job) -> Setting:
             raise ValueError(f"drafter {job.drafter}: its tokenizer is not that of {job.model}, give one with the same")
     prompts_BT = read_prompts(job).to(job.device)
     return Setting(
-        model, prompts_BT, job.new_tokens, drafter, job.model, job.text, job.training_text, job.tasks, job.items
-    )
+        model, prompts_BT, job.new_tokens, drafter, job.model, job.text, job.training_text, job.tasks, job.items,
+        job.random,
+    )  # fmt: skip
 
 
 def load(path: Path, job: Job) -> PreTrainedModel:

@@ -14,6 +14,7 @@ import scipy.stats
 import torch
 
 CONTROLS = 20
+MOST_TURNS = 31
 CONFIDENCE = 0.95
 
 
@@ -66,24 +67,34 @@ def take_turns(
     technique: Callable[[], object],
     num_pairs: int,
     device: torch.device,
+    least_seconds: float = 0.0,
 ) -> Pairs:
-    """Times both sides `num_pairs` times, the order reversed every other time; both are to be warm."""
-    return Pairs(*interleaved([baseline, technique], num_pairs, device))
+    """Times both sides in turns, as `interleaved` does; both are to be warm."""
+    return Pairs(*interleaved([baseline, technique], num_pairs, device, least_seconds))
 
 
-def interleaved(works: Sequence[Callable[[], object]], num_turns: int, device: torch.device) -> list[list[float]]:
-    """Seconds of each work in every turn, the order reversed every other turn."""
+def interleaved(
+    works: Sequence[Callable[[], object]], num_turns: int, device: torch.device, least_seconds: float = 0.0
+) -> list[list[float]]:
+    """Seconds of each work in every turn, the order reversed every other turn.
+
+    After `num_turns` they go on, to MOST_TURNS, until all together took `least_seconds`: what is over soon is noisy,
+    and costs little to be told well. When to stop is not asked of the ratios.
+    """
     seconds: list[list[float]] = [[] for _ in works]
-    for turn in range(num_turns):
+    turn = 0
+    while turn < num_turns or (turn < MOST_TURNS and sum(map(sum, seconds)) < least_seconds):
         for work, own in list(zip(works, seconds, strict=True))[:: -1 if turn % 2 else 1]:
             own.append(timed(work, device))
+        turn += 1
     return seconds
 
 
 def control(work: Callable[[], object], num_pairs: int, device: torch.device) -> dict[str, Any]:
     """The same work on both sides, `CONTROLS` times: how often its interval leaves out 1, and how far its ratio strays.
 
-    detectable: the factor, up or down, that one in twenty of the control's ratios exceeds; what is less may be nothing.
+    Of as few turns as a row may have. detectable: the factor, up or down, that one in twenty of the control's ratios
+    exceeds; what is less may be nothing.
     """
     told = [take_turns(work, work, num_pairs, device).ratio() for _ in range(CONTROLS)]
     return {

@@ -10,7 +10,7 @@ the control quantised.
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedModel
 
 from evals.inference.checks import Check
+from evals.inference.checks import Kind as CheckKind
 from evals.inference.contest import Contest, Quality, Setting, Tokens, Unsupported, all_rows
 from evals.inference.quality import (
     LOG_PERPLEXITY,
@@ -29,7 +30,7 @@ from evals.inference.quality import (
     passage_length,
     tokenise,
 )
-from evals.inference.techniques.precision import QUANTISED_KL, in_one_pass, lossy, near, step_by_step, steps_of
+from evals.inference.techniques.precision import QUANTISED_KL, in_one_pass, near, step_by_step, steps_of, told
 from models.decoding.quantised import Kind, convert_qat, prepare_qat, quantise
 from models.decoding.static import StaticDecoder
 
@@ -82,28 +83,34 @@ def quantised_aware(kind: Kind) -> Callable[[Setting], Contest]:
         whole, short = (StaticDecoder(model, setting.window) for model in (setting.model, low))
 
         @cache
+        def control() -> PreTrainedModel:
+            """Trained as long on the same, without rounding."""
+            model = copy.deepcopy(setting.model)
+            finetune(model, windows_RT)
+            return model
+
+        @cache
         def compared() -> list[Compared]:
-            """Trained with rounding; only quantised; the control, trained as long without it; and that quantised."""
-            control = copy.deepcopy(setting.model)
-            finetune(control, windows_RT)
-            return compare(setting.model, [low, afterwards, control, quantise(control, kind)], held_out(setting))
+            """Trained with rounding; only quantised; the control; and that quantised."""
+            others = [low, afterwards, control(), quantise(control(), kind)]
+            return compare(setting.model, others, held_out(setting))
 
         def quality() -> Quality:
             """What the rounding costs: against the control in float32."""
-            aware, _, control, _ = compared()
-            return Quality(LOG_PERPLEXITY, *mean_interval(aware.rise_R - control.rise_R))
+            aware, _, unrounded, _ = compared()
+            return Quality(LOG_PERPLEXITY, *mean_interval(aware.rise_R - unrounded.rise_R))
 
         def check(reference: Tokens, found: Tokens) -> list[Check]:
             return [
                 near(setting, reference, in_one_pass(trained), step_by_step(short), SAME_KL),
-                no_worse(quality(), QUANTISED_KL[kind]),
-                no_worse(compared()[0].quality(), QUANTISED_KL[kind]),
+                no_worse("log-perplexity-control", quality(), QUANTISED_KL[kind]),
+                no_worse("log-perplexity", compared()[0].quality(), QUANTISED_KL[kind]),
             ]
 
         def figures() -> dict[str, Any]:
             aware, after, _, rounded = compared()
             gain = Quality(LOG_PERPLEXITY, *mean_interval(aware.rise_R - rounded.rise_R))
-            return {
+            return told(setting, control(), low, aware) | {
                 "qat_steps": STEPS,
                 "qat_seconds": seconds,
                 "qat_loss": loss,
@@ -114,15 +121,15 @@ def quantised_aware(kind: Kind) -> Callable[[Setting], Contest]:
             }
 
         streams = (all_rows(setting, whole.greedy), all_rows(setting, short.greedy))
-        held = ([whole], [short])
-        contest = lossy(steps_of(setting), streams, check, setting, held, lambda: compared()[0], figures)
-        return replace(contest, quality=quality)
+        return Contest(steps_of(setting), *streams, check, ([whole], [short]), figures, quality, streams=streams)
 
     return contest
 
 
 def training_windows(setting: Setting) -> torch.Tensor:
     """Windows (R, T) of the training text, as many as the training takes where the text has them."""
+    if setting.random:
+        raise Unsupported("random weights have nothing to learn: its steps are those of weights rounded after training")
     if setting.training_text is None:
         raise Unsupported("no training text was given, and quantisation-aware training trains on some")
     if setting.model.dtype != torch.float32:
@@ -135,9 +142,7 @@ def training_windows(setting: Setting) -> torch.Tensor:
     return windows_RT
 
 
-def no_worse(quality: Quality, limit: float) -> Check:
+def no_worse(kind: CheckKind, quality: Quality, limit: float) -> Check:
     """Held-out text is at most by the limit more surprising, in nats a token."""
     low, high = quality.ci95
-    return Check(
-        "log-perplexity", quality.delta, limit, quality.delta <= limit, f"95% interval {low:.3g} to {high:.3g}"
-    )
+    return Check(kind, quality.delta, limit, quality.delta <= limit, f"95% interval {low:.3g} to {high:.3g}")

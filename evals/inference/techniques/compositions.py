@@ -75,7 +75,7 @@ def compose(job: Job) -> dict[str, Any]:
     turns, last = [], [[] for _ in works]
     if all(check.passed for check in checks):
         kept = [keeping(work, own) for work, own in zip(works.values(), last, strict=True)]
-        turns = interleaved(kept, job.num_pairs, setting.model.device)
+        turns = interleaved(kept, job.num_pairs, setting.model.device, job.least_seconds)
         checks += map(repeated, found, last)
     failed = [check for check in checks if not check.passed]
     head |= {"check": asdict((failed or checks)[0]), "checks": [asdict(check) for check in checks]}

@@ -39,8 +39,11 @@ class RankContest:
     against: str = "one process, eager steps"
     quality: None = None
 
-    def run(self, num_pairs: int, device: torch.device) -> Trial:
-        """One launch: logits, tokens and bytes, then the turns, which are told only if every check held."""
+    def run(self, num_pairs: int, device: torch.device, least_seconds: float = 0.0) -> Trial:
+        """One launch: logits, tokens and bytes, then the turns, which are told only if every check held.
+
+        So many turns and no more, whatever the seconds: ranks that wait for one another would have to agree.
+        """
         prompts_BT, num_tokens = self.setting.prompts_BT, self.setting.num_tokens
         num_microbatches = min(self.num_ranks, len(prompts_BT))
         arguments = (self.way, self.setting.checkpoint, prompts_BT, num_tokens, num_microbatches, num_pairs)

@@ -94,7 +94,6 @@ def lossy(
     setting: Setting,
     held: tuple[Held, Held],
     compared: Callable[[], Compared],
-    figures: Callable[[], dict[str, Any]] = dict,
 ) -> Contest:
     """A contest whose technique is another model, which says how it compares with the setting's."""
     contest = Contest(
@@ -102,8 +101,8 @@ def lossy(
         *streams,
         check,
         held,
-        lambda: told(setting, contest.model, compared()) | figures(),
-        lambda: compared().quality(),
+        lambda: told(setting, setting.model, contest.model, None if setting.random else compared()),
+        None if setting.random else lambda: compared().quality(),
         streams=streams,
     )
     return contest
@@ -114,15 +113,18 @@ def steps_of(setting: Setting) -> str:
     return f"{str(setting.model.dtype).removeprefix('torch.')}, static cache"
 
 
-def told(setting: Setting, low: PreTrainedModel, compared: Compared) -> dict[str, Any]:
-    """Divergence on held-out text, bytes, and accuracy where the setting has tasks to ask."""
-    figures: dict[str, Any] = compared.figures() | {
+def told(
+    setting: Setting, reference: PreTrainedModel, low: PreTrainedModel, compared: Compared | None
+) -> dict[str, Any]:
+    """Bytes, divergence on held-out text where it was read, and accuracy where the setting has tasks to ask."""
+    figures: dict[str, Any] = {
+        **(compared.figures() if compared else {}),
         "bytes": float(count_bytes(low)),
-        "bytes_saved": 1 - count_bytes(low) / count_bytes(setting.model),
+        "bytes_saved": 1 - count_bytes(low) / count_bytes(reference),
     }
     if setting.tasks:
         assert setting.checkpoint
-        figures["ability_delta"] = ability_delta(setting.checkpoint, setting.model, low, setting.tasks, setting.items)
+        figures["ability_delta"] = ability_delta(setting.checkpoint, reference, low, setting.tasks, setting.items)
     return figures
 
 
@@ -154,9 +156,12 @@ def step_by_step(decoder: StaticDecoder) -> Forced:
 
 
 def near(setting: Setting, reference: Tokens, whole: Forced, low: Forced, limit: float) -> Check:
-    """Divergence over the reference's continuations and over held-out text of the same shape, rows of a batch each."""
+    """Divergence over the reference's continuations and over held-out text of the same shape, rows of a batch each.
+
+    Of random weights over their continuations alone, which are no less of a text to them.
+    """
     continued_BQ = torch.tensor(reference, device=setting.prompts_BT.device)
-    batches = [(setting.prompts_BT, continued_BQ), *_held_out_batches(setting)]
+    batches = [(setting.prompts_BT, continued_BQ), *([] if setting.random else _held_out_batches(setting))]
     reference_TV, found_TV = (
         torch.cat([side(prompts_BT, following_BQ).float().flatten(0, 1) for prompts_BT, following_BQ in batches])
         for side in (whole, low)

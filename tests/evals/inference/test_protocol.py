@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from evals.inference.protocol import CONTROLS, Pairs, control, interleaved, median_interval
+from evals.inference import protocol
+from evals.inference.protocol import CONTROLS, MOST_TURNS, Pairs, control, interleaved, median_interval
 
 CPU = torch.device("cpu")
 REPETITIONS = 4_000
@@ -61,6 +62,16 @@ def test_works_take_turns_and_the_order_is_reversed() -> None:
     assert "".join(heard) == "abccbaabc"
     assert [len(own) for own in seconds] == [3, 3, 3]
     assert all(one > 0 for own in seconds for one in own)
+
+
+@pytest.mark.parametrize(("least_seconds", "num_turns"), [(0.0, 3), (0.2, 7), (10.0, MOST_TURNS)])
+def test_short_work_takes_turns_until_its_seconds_are_over(
+    least_seconds: float, num_turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of works that take 1/64 s each: 7 turns of two of them are the first to make a fifth of a second."""
+    monkeypatch.setattr(protocol, "timed", lambda work, device: 1 / 64)
+    seconds = interleaved([int, int], 3, CPU, least_seconds)
+    assert [len(own) for own in seconds] == [num_turns] * 2
 
 
 def test_the_control_runs_one_work_on_both_sides() -> None:

@@ -125,6 +125,17 @@ def test_the_check_reads_more_than_the_timed_prompts(setting: Setting, contest) 
     assert quality.ci95[0] < quality.delta < quality.ci95[1]
 
 
+@pytest.mark.parametrize("contest", [bfloat16, quantised("int8-weight-only")])
+def test_of_random_weights_only_what_they_say_themselves_is_checked(setting: Setting, contest) -> None:
+    one = contest(replace(setting, random=True))
+    (check,) = (check for check in one.run(1, CPU).checks if check.kind == "kl")
+    assert check.detail.startswith(f"{setting.prompts_BT.shape[0] * setting.num_tokens} tokens")
+    assert one.quality is None
+    figures = one.figures()
+    assert "kl" not in figures
+    assert 0 < figures["bytes_saved"] < 1
+
+
 class WrongSteps(StaticDecoder):
     """Its prompt is read right, by a model that is right: what goes wrong does so in the steps alone."""
 
@@ -217,7 +228,7 @@ def test_what_was_trained_is_what_runs(trainable: Setting) -> None:
     before = copy.deepcopy(trainable.model.state_dict())
     contest = quantised_aware("int8-dynamic")(trainable)
     trial = contest.run(1, CPU)
-    assert [check.kind for check in trial.checks] == ["kl", "log-perplexity", "log-perplexity", "repeated"]
+    assert [check.kind for check in trial.checks] == ["kl", "log-perplexity-control", "log-perplexity", "repeated"]
     assert trial.failed == []
     figures = contest.figures()
     assert figures["qat_steps"] == 15
@@ -276,6 +287,11 @@ def test_what_cannot_be_trained_says_why(
 ) -> None:
     with pytest.raises(error, match=message):
         quantised_aware(kind)(replace(setting, training_text=training_text))
+
+
+def test_random_weights_are_not_trained(trainable: Setting) -> None:
+    with pytest.raises(Unsupported, match="random weights have nothing to learn"):
+        quantised_aware("int8-dynamic")(replace(trainable, random=True))
 
 
 # The table
