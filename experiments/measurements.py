@@ -67,9 +67,8 @@ class Measurement:
 
     @property
     def alone(self) -> bool:
-        """Whether it wants the machine for itself: several processes, an accelerator, weights that fill the memory."""
-        ranks = KINDS.get(self.job.technique) == "parallel"
-        return ranks or self.target.tokens is None or self.job.device != "cpu"
+        """Whether it wants the machine for itself: several processes, or an accelerator."""
+        return KINDS.get(self.job.technique) == "parallel" or self.job.device != "cpu"
 
     def read(self) -> dict[str, Any] | None:
         """The row, None where it was not measured yet by this code on this machine."""
