@@ -102,9 +102,9 @@ def ability_section(table: Table) -> list[Section]:
     ]  # fmt: skip
     note = (
         "Accuracy on the tasks that the model was trained for, the technique's less the reference's, with a 95% "
-        "interval over items; of quantisation-aware training it holds what the further steps did, too. Its own worth "
-        "is the last column: log perplexity against as many steps on the same windows without rounding, quantised "
-        "after them."
+        "interval over items. The reference of quantisation-aware training is the model after as many steps on the "
+        "same windows without rounding. What the training was worth is the last column: log perplexity against that "
+        "model quantised."
     )
     header = (
         "technique", "model", "status", "accuracy", "change", "answers changed", "log perplexity", "against control",

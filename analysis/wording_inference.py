@@ -64,7 +64,7 @@ def quality_text(row: Row) -> str:
     """What the technique costs in quality; nothing where it is exact."""
     quality = row.get("quality")
     if not quality:
-        return ""
+        return "not asked of random weights" if row["kind"] == "precision" and not row["trained"] else ""
     return f"{quality['metric']} {quality['delta']:+.2g} ({open_between(quality['ci95'])})"
 
 
@@ -78,8 +78,8 @@ def counted_rows(rows: Sequence[Row]) -> str:
 def control_sentence(control: Row) -> str:
     """What the same work on both sides showed."""
     return (
-        f"The same work on both sides: {control['false_alarms']} of {control['repetitions']} intervals leave out 1; a "
-        f"factor below {control['detectable']:.3g} may be nothing."
+        f"The same work on both sides: {control['false_alarms']} of {control['repetitions']} intervals, of as few "
+        f"turns as a row may have, leave out 1; a factor below {control['detectable']:.3g} may be nothing."
     )
 
 

@@ -44,7 +44,7 @@ def describe(project: Project) -> str:
     models = Counter(one.target.name for one in rows)
     text = (
         f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, both sides {params.pairs} "
-        f"times in turns, more until they took {params.seconds:g} s, the check first; {len(pending)} to measure"
+        f"times in turns or for {params.least_seconds:g} s, the check first; {len(pending)} to measure"
     )
     asked = any(RANDOM in block.models for block in params.measured)
     if asked and RANDOM not in models:
@@ -166,15 +166,20 @@ def over_the_family(
 def measure_machine(job: Job, workers: int) -> dict[str, Any]:
     """What holds for all rows: `ceilings`, and `control`, the same work on both sides of a contest.
 
-    The control is measured as rows are, with the other workers at the same work. Of alarms and of what is detectable
-    the worst of all workers counts, `by_worker` has them all.
+    Both are measured as rows are, with the other workers at the same work. A ceiling is the least of the workers'. Of
+    alarms and of what is detectable the worst of them counts, `by_worker` has them all.
     """
     from evals.inference.process import ceilings_of, control_of
 
-    ceilings = isolated(ceilings_of, job.device)
+    workers = workers if job.device == "cpu" else 1
+    found = [vars(future.result()) for _, future in side_by_side(ceilings_of, [job.device] * workers, workers)]
+    flops = {name: min(one["flops_per_second"][name] for one in found) for name in found[0]["flops_per_second"]}
+    ceilings = {"bytes_per_second": min(one["bytes_per_second"] for one in found), "flops_per_second": flops}
     controls = [future.result() for _, future in side_by_side(control_of, [job] * workers, workers)]
-    worst = {name: max(one[name] for one in controls) for name in ("repetitions", "false_alarms", "detectable")}
-    return {"ceilings": vars(ceilings), "control": {**worst, "by_worker": controls}}
+    worst = {
+        name: max(one[name] for one in controls) for name in ("repetitions", "pairs", "false_alarms", "detectable")
+    }
+    return {"ceilings": ceilings, "control": {**worst, "by_worker": controls}}
 
 
 def kept_machine(path: Path, first: Measurement, workers: int) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class Target:
     data: Path
     tasks: tuple[str, ...]
 
+    @property
+    def is_random(self) -> bool:
+        """Whether its weights are."""
+        return self.suite is None
+
     @cached_property
     def digest(self) -> str:
         """Of its weights and tokenizer, and its drafter's."""
@@ -82,7 +87,7 @@ class Measurement:
         """Writes the row with what the measuring process cannot know."""
         target = self.target
         about = {
-            "model": target.name, "suite": target.suite, "trained": target.tokens is not None, "tokens": target.tokens,
+            "model": target.name, "suite": target.suite, "trained": not target.is_random, "tokens": target.tokens,
         }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         store.write_json(self.path, {"identity": self.identity, "row": row | about})
@@ -113,8 +118,9 @@ class Measurements:
                     training = self.training_text(target.data) if technique.endswith("-qat") else None
                     job = Job(
                         technique, target.checkpoint, target.drafter, self.text(target.data), prompt, output, batch,
-                        self.params.pairs, self.project.params.executor.device, dtype, training, tasks,
-                        ITEMS if tasks else None, self.params.seconds, target.suite is None,
+                        self.params.pairs, self.project.params.executor.device, dtype,
+                        training_text=training, tasks=tasks, items=ITEMS if tasks else None,
+                        least_seconds=self.params.least_seconds, random=target.is_random,
                     )  # fmt: skip
                     one = self._measurement(target, job)
                     found[one.path] = one

@@ -47,7 +47,7 @@ def crossovers(rows: Sequence[Row], detectable: float, seed: int = 0) -> list[di
 def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float, seed: int) -> dict[str, Any]:
     draws_XS = np.stack([np.mean([drawn_log_ratios(row, seed) for row in rows], axis=0) for rows in rows_X])
     value_X = np.array([np.mean([math.log(row["ratio"]) for row in rows]) for rows in rows_X])
-    low_X, high_X = np.transpose([_ends(*point) for point in zip(rows_X, draws_XS, strict=True)])
+    low_X, high_X = np.transpose([_ends(rows) for rows in rows_X])
     beyond_X = np.abs(value_X) > math.log(detectable)
     sign_X = np.where(beyond_X & (low_X > 0), 1, np.where(beyond_X & (high_X < 0), -1, 0))
     decided = np.flatnonzero(sign_X)
@@ -71,10 +71,14 @@ def _crossing(place_X: Array, rows_X: Sequence[Sequence[Row]], detectable: float
     }
 
 
-def _ends(rows: Sequence[Row], draws_S: Array) -> tuple[float, float]:
-    """95% interval of ln ratio: the row's own, or of the mean of several."""
-    low, high = np.log(rows[0]["ci95"]) if len(rows) == 1 else np.quantile(draws_S, TAILS)
-    return float(low), float(high)
+def _ends(rows: Sequence[Row]) -> tuple[float, float]:
+    """95% interval of ln ratio: the row's own, or of the mean of several by their own."""
+    logs = np.log([row["ci95"] for row in rows])
+    if len(rows) == 1:
+        return float(logs[0, 0]), float(logs[0, 1])
+    middle = float(np.mean([math.log(row["ratio"]) for row in rows]))
+    half = math.hypot(*(np.ptp(logs, axis=1) / 2)) / len(rows)
+    return middle - half, middle + half
 
 
 def _place(place_X: Array, value_X: Array, draws_XS: Array) -> dict[str, Any]:

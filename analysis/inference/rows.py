@@ -40,17 +40,23 @@ def grouped(rows: Iterable[Row], fields: Sequence[str]) -> list[tuple[dict[str, 
 
 
 def drawn_log_ratios(row: Row, seed: int = 0) -> Array:
-    """ln ratio of a row with a speed, its turns drawn again, (S,): their spread is the noise that the turns showed.
+    """ln ratio of a row with a speed, its turns drawn again, (S,).
 
-    The sign test's interval of a row is nearly the range of seven turns, and no measure of a median's error.
+    Raises ValueError for a row without its turns.
     """
+    if not row.get("seconds"):
+        raise ValueError(f"the row of {row['technique']} on {row['model']} has no seconds: measure it again")
     rng = np.random.default_rng([seed, zlib.crc32(repr((row["technique"], row["model"], row["ratio"])).encode())])
     turns_I = np.log(np.array(row["seconds"]["baseline"]) / np.array(row["seconds"]["technique"]))
     return np.median(turns_I[rng.integers(len(turns_I), size=(DRAWS, len(turns_I)))], axis=1)
 
 
 def turn_noise(row: Row) -> float:
-    """Standard error of a row's ln ratio by its turns."""
+    """Standard error of a row's ln ratio, by its turns drawn again.
+
+    Not by the interval, which the sign test makes the whole range of seven turns. What differs from process to process
+    is not in it: that shows around a law.
+    """
     return float(drawn_log_ratios(row).std())
 
 

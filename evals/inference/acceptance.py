@@ -43,7 +43,10 @@ class Acceptance:
 
     def interval(self, kind: Kind, seed: int = 0) -> tuple[float, float]:
         """95% bootstrap interval of the rate over prompts."""
-        return _interval(self.accepted[kind], self.tokens, seed)
+        num_prompts, accepted = len(self.tokens), self.accepted[kind]
+        times = np.random.default_rng(seed).multinomial(num_prompts, np.full(num_prompts, 1 / num_prompts), DRAWS)
+        low, high = np.percentile(times @ accepted / (times @ self.tokens), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+        return float(low), float(high)
 
     def length(self, kind: Kind, num_draft: int) -> float:
         """Tokens a verification would yield, its own included, were acceptances independent: (1-a^(g+1)) / (1-a)."""
@@ -58,13 +61,6 @@ def acceptance_length(rate: float, num_draft: int) -> float:
     if not 0 <= rate <= 1 or num_draft < 1:
         raise ValueError(f"rate {rate}, num_draft {num_draft}: give a rate of 0 to 1 and at least one drafted token")
     return float(sum(rate**place for place in range(num_draft + 1)))
-
-
-def _interval(accepted: np.ndarray, tokens: np.ndarray, seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(tokens), np.full(len(tokens), 1 / len(tokens)), DRAWS)
-    low, high = np.percentile(times @ accepted / (times @ tokens), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 @torch.inference_mode()

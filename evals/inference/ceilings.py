@@ -44,7 +44,9 @@ def count_params(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in ends)
 
 
-def least_seconds(model: PreTrainedModel, num_rows: int, num_prompt: int, num_tokens: int, ceilings: Ceilings) -> float:
+def roofline_seconds(
+    model: PreTrainedModel, num_rows: int, num_prompt: int, num_tokens: int, ceilings: Ceilings
+) -> float:
     """The roofline (Williams et al. 2009) of reading prompts and decoding greedily after them, all rows together.
 
     A step reads the weights as they are stored, quantised ones in their bits, and the keys and values so far; a token

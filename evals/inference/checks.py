@@ -84,16 +84,11 @@ def first_divergence(
     )
 
 
-def chi_square(samples: Sequence[int], probabilities_V: torch.Tensor) -> Check:
-    """Samples follow a distribution: Pearson's test, outcomes expected fewer than five times taken together.
-
-    One that the distribution rules out has p = 0.
-    """
-    return pooled_chi_square([samples], [probabilities_V])
-
-
 def pooled_chi_square(samples: Sequence[Sequence[int]], probabilities: Sequence[torch.Tensor]) -> Check:
-    """Samples of several distributions follow each its own: one test, of the sums of statistics and of freedoms."""
+    """Samples of several distributions follow each its own: Pearson's test, of the sums of statistics and of freedoms.
+
+    Outcomes that are expected fewer than five times count together. One that cannot be has p = 0.
+    """
     number = sum(map(len, samples))
     statistic, freedom = 0.0, 0
     for drawn, probabilities_V in zip(samples, probabilities, strict=True):

@@ -98,8 +98,8 @@ class Contest:
 
     held: what each side keeps between its calls; the first of the technique's is the model whose weights a step reads.
     figures: what the technique tells besides, whatever the check says; speeds: what it tells only if every check held.
-    quality: what it loses, None where its answers are the reference's. streams: both sides as they tell of each token,
-    where they decode token by token.
+    quality: what it loses, None where its answers are the reference's and where the weights are random. streams: both
+    sides as they tell of each token, where they decode token by token.
     """
 
     against: str
@@ -118,7 +118,7 @@ class Contest:
         (first, *_) = self.held[1]
         return first.model if isinstance(first, StaticDecoder) else first
 
-    def run(self, num_pairs: int, device: torch.device, least_seconds: float = 0.0) -> Trial:
+    def run(self, num_pairs: int, device: torch.device, least_seconds: float) -> Trial:
         """The checks on a first call of both sides, which also warms them up; then they take turns.
 
         What the technique returned in its last turn is to be what the checks saw.

@@ -47,9 +47,9 @@ COMPOSITIONS = (
 class Job:
     """One technique, or a composition of two, at one cell of the grid; the prompts are parts of `text`.
 
-    Both sides take `num_pairs` turns, and more until they took `least_seconds`. dtype: of the model on both sides.
-    training_text: what quantisation-aware training may train on. tasks and items: what a technique that changes the
-    answers is asked besides, by lm-eval. random: the weights are, whose speed alone is worth asking.
+    Both sides take `num_pairs` turns, and but for ranks as many more as take `least_seconds`. dtype: of the model on
+    both sides. training_text: what quantisation-aware training may train on. tasks and items: what a technique that
+    changes the answers is asked besides, by lm-eval. random: the weights are, whose speed alone is worth asking.
 
     Raises ValueError for a technique that is not known, a folder without a checkpoint and more tokens than its window.
     """

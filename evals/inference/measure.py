@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from evals.inference.ceilings import Ceilings, count_params, least_seconds
+from evals.inference.ceilings import Ceilings, count_params, roofline_seconds
 from evals.inference.checks import Check
 from evals.inference.contest import Contest, Setting, Trial, Unsupported
 from evals.inference.job import KINDS, Job
@@ -42,7 +42,7 @@ def measure(job: Job, ceilings: Ceilings) -> dict[str, Any]:
     seconds = float(np.median(trial.pairs.technique))
     least = None  # of requests of many lengths, and of several processes: the ceilings are one thread's
     if isinstance(contest, Contest) and trial.num_tokens == job.batch * job.new_tokens:
-        least = least_seconds(contest.model, job.batch, job.prompt_tokens, job.new_tokens, ceilings) / seconds
+        least = roofline_seconds(contest.model, job.batch, job.prompt_tokens, job.new_tokens, ceilings) / seconds
     return head | judged | {
         "status": "ok",
         "reason": "",
@@ -118,8 +118,8 @@ def prepare(job: Job) -> Setting:
             raise ValueError(f"drafter {job.drafter}: its tokenizer is not that of {job.model}, give one with the same")
     prompts_BT = read_prompts(job).to(job.device)
     return Setting(
-        model, prompts_BT, job.new_tokens, drafter, job.model, job.text, job.training_text, job.tasks, job.items,
-        job.random,
+        model, prompts_BT, job.new_tokens, drafter, job.model,
+        text=job.text, training_text=job.training_text, tasks=job.tasks, items=job.items, random=job.random,
     )  # fmt: skip
 
 

@@ -68,15 +68,15 @@ class InferenceParams:
     """The stage's part of params.yaml.
 
     suite: whose cells are measured. drafter: the cell that drafts for the others. pairs: times that both sides take a
-    turn, more until they took so many seconds. random: the shape of a model with random weights, for speed alone.
-    precision: techniques of which every branch of the suite tells what they cost it.
+    turn. least_seconds: for which they take turns, where so few take less. random: the shape of a model with random
+    weights, for speed alone. precision: techniques of which every branch of the suite tells what they cost it.
     """
 
     measured: tuple[Measured, ...]
     drafter: str
     suite: str = "inference"
     pairs: int = 7
-    seconds: float = 0.0
+    least_seconds: float = 0.0
     random: RandomModel | None = None
     precision: tuple[str, ...] = ()
 
@@ -85,8 +85,8 @@ class InferenceParams:
             raise ValueError("measured is empty: list at least one block of techniques")
         if self.pairs < 6:
             raise ValueError(f"pairs is {self.pairs}: give 6 or more, fewer have no interval of 95%")
-        if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds is {self.seconds}: give 0 or more")
+        if not 0 <= self.least_seconds < math.inf:
+            raise ValueError(f"least_seconds is {self.least_seconds}: give 0 or more")
         for technique in self.precision:
             if technique not in LOWERED:
                 raise ValueError(f"precision has {technique!r}: choose of {', '.join(LOWERED)}")

@@ -4,6 +4,7 @@ A slow minute of the machine falls on both sides alike, raw seconds are kept, an
 same shows what ratio is still nothing.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import scipy.stats
 import torch
 
 CONTROLS = 20
-MOST_TURNS = 31
+MOST_TURNS = 31  # half the error of seven; of more a row's process, which is drawn once, would be what is left
 CONFIDENCE = 0.95
 
 
@@ -78,15 +79,17 @@ def interleaved(
 ) -> list[list[float]]:
     """Seconds of each work in every turn, the order reversed every other turn.
 
-    After `num_turns` they go on, to MOST_TURNS, until all together took `least_seconds`: what is over soon is noisy,
-    and costs little to be told well. When to stop is not asked of the ratios.
+    There are `num_turns`, or as many more, to MOST_TURNS, as take `least_seconds` by the first of them: what is over
+    soon is noisy, and costs little to be told well. Their number is settled before they show a ratio.
     """
     seconds: list[list[float]] = [[] for _ in works]
     turn = 0
-    while turn < num_turns or (turn < MOST_TURNS and sum(map(sum, seconds)) < least_seconds):
+    while turn < num_turns:
         for work, own in list(zip(works, seconds, strict=True))[:: -1 if turn % 2 else 1]:
             own.append(timed(work, device))
         turn += 1
+        if turn == 1:
+            num_turns = max(num_turns, min(MOST_TURNS, math.ceil(least_seconds / sum(map(sum, seconds)))))
     return seconds
 
 
@@ -99,6 +102,7 @@ def control(work: Callable[[], object], num_pairs: int, device: torch.device) ->
     told = [take_turns(work, work, num_pairs, device).ratio() for _ in range(CONTROLS)]
     return {
         "repetitions": CONTROLS,
+        "pairs": num_pairs,
         "false_alarms": sum(not low <= 1 <= high for _, (low, high) in told),
         "ratios": [ratio for ratio, _ in told],
         "detectable": float(np.exp(np.quantile(np.abs(np.log([ratio for ratio, _ in told])), CONFIDENCE))),

@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 
 from models.decoding.static import Emit, StaticDecoder, unheard
 
+LONGEST = 3  # tokens that prompt lookup looks for
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -133,17 +135,14 @@ class ModelDrafter:
 
 
 class PromptLookup:
-    """Proposes what followed the last `longest` tokens, or fewer, where they stood before (Saxena 2023)."""
-
-    def __init__(self, longest: int = 3) -> None:
-        self.longest = longest
+    """Proposes what followed the last LONGEST tokens, or fewer, where they stood before (Saxena 2023)."""
 
     def begin(self, prompt_1T: torch.Tensor) -> None:
         """Keeps nothing."""
 
     def draft(self, sequence: list[int], num_tokens: int, choose: Choose) -> Draft:
         """The continuation of the latest earlier occurrence; nothing where there is none."""
-        for length in range(min(self.longest, len(sequence) - 1), 0, -1):
+        for length in range(min(LONGEST, len(sequence) - 1), 0, -1):
             suffix = sequence[-length:]
             for start in range(len(sequence) - length - 1, -1, -1):
                 if sequence[start : start + length] == suffix:
@@ -183,11 +182,6 @@ class Speculated:
     num_verifications: int
     proposed_G: list[int]
     accepted_G: list[int]
-
-    @property
-    def acceptance_length(self) -> float:
-        """Mean tokens a verification yields, its own included."""
-        return (sum(self.accepted_G) + self.num_verifications) / self.num_verifications
 
 
 class SpeculativeDecoder:

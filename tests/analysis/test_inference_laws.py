@@ -13,6 +13,7 @@ from analysis.inference.crossovers import crossovers
 from analysis.inference.forms import Points, choose
 from analysis.inference.members import law_in_params, predict_largest
 from analysis.inference.pooled import Pool, pooled_law
+from analysis.inference.rows import turn_noise
 from tests.analysis.inference_rows import (
     ACCEPTANCE,
     CONTESTS,
@@ -279,6 +280,38 @@ def test_a_crossover_lies_in_its_interval_at_about_the_nominal_rate() -> None:
         (one,) = line["crossings"]
         inside.append(one["ci95"][0] <= 5.5 <= one["ci95"][1])
     assert 0.87 < np.mean(inside) <= 1
+
+
+@pytest.mark.parametrize("num_turns", [7, 13, 31])
+@pytest.mark.parametrize("tails", ["normal", "heavy"])
+def test_the_noise_of_a_row_is_its_medians(num_turns: int, tails: str) -> None:
+    """On average over rows; of seven turns with heavy tails the bootstrap of their median is wide, never narrow."""
+    rng = np.random.default_rng(9)
+    shape = (400, num_turns)
+    log_turns = 0.1 * (rng.standard_normal(shape) if tails == "normal" else rng.standard_t(3, shape))
+    rows = [
+        {"technique": "kv-cache", "model": str(number), "ratio": 1.0, "seconds": seconds}
+        for number, own in enumerate(log_turns)
+        for seconds in [{"baseline": np.exp(own).tolist(), "technique": [1.0] * num_turns}]
+    ]
+    told = np.sqrt(np.mean([turn_noise(row) ** 2 for row in rows]))
+    assert 0.95 < told / np.median(log_turns, axis=1).std() < 1.5
+
+
+def test_a_row_without_its_turns_is_refused() -> None:
+    with pytest.raises(ValueError, match="the row of kv-cache on m has no seconds: measure it again"):
+        turn_noise({"technique": "kv-cache", "model": "m", "ratio": 1.0})
+
+
+def test_several_rows_at_a_place_count_by_their_own_intervals() -> None:
+    """Of a mean of two as wide over the root of two; turns drawn again would make it narrower than either says."""
+    rng = np.random.default_rng(10)
+    rows = line_of(lambda x: 0.4 + 0 * x, rng)
+    twice = [row | {"ci95": [row["ratio"] / 1.2, row["ratio"] * 1.2]} for row in [*rows, *rows]]
+    (line,) = crossovers(twice, DETECTABLE)
+    for point in line["points"]:
+        low, high = point["ci95"]
+        assert math.log(high / low) == pytest.approx(2 * math.log(1.2) / math.sqrt(2))
 
 
 def test_a_point_counts_by_its_rows_own_interval() -> None:

@@ -70,7 +70,11 @@ def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found,
     assert [one.read() for one in rows] == found["rows"]
     assert "0 to measure" in " ".join(family.scalelab("inference", "--dry-run").stdout.split())
     assert inference.is_of_present_grid(Project.here())
-    for key, other, before in (("inference.pairs", 7, 6), ("executor.workers", 2, 1)):
+    for key, other, before in (
+        ("inference.pairs", 7, 6),
+        ("inference.least_seconds", 1, 0),
+        ("executor.workers", 2, 1),
+    ):
         family.set(key, other)
         changed = asked()
         family.set(key, before)
@@ -94,7 +98,11 @@ def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> N
     assert "rows of random weights that are still to be made" in " ".join(
         family.scalelab("inference", "--dry-run").stdout.split()
     )
-    assert [one.target.name for one in asked()] == [TARGET, TARGET, "random"]
+    assert [(one.target.name, one.job.random) for one in asked()] == [
+        (TARGET, False),
+        (TARGET, False),
+        ("random", True),
+    ]
     assert inference.is_of_present_grid(Project.here())
     family.set("inference", before)
 
@@ -116,6 +124,8 @@ def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> N
             "inference names 'w9', which is no cell of",
         ),
         ("inference.measured", [{"techniques": ["sdpa"]}], "prompt_tokens 64 and new_tokens 64: the window of "),
+        ("inference.pairs", 5, "pairs is 5: give 6 or more, fewer have no interval of 95%"),
+        ("inference.least_seconds", -1.0, "least_seconds is -1.0: give 0 or more"),
         ("inference.drafter", "w7", "inference names 'w7', which is no cell of inference"),
         ("inference.suite", "laws", "inference.suite is 'laws': choose one of law, inference"),
         ("inference", None, "inference is missing in params.yaml: add it"),

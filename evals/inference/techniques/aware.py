@@ -3,8 +3,8 @@
 The model learns while it trains, so that what the quantisation costs shows only against a control: as many steps on
 the same windows without rounding. The gate asks that the steps that are timed compute what was trained, and that
 held-out text surprises them by no more than quantisation after training may cost: more than the control in float32,
-and than the model before all training, which both would ruin. What training with the rounding was worth is told against
-the control quantised.
+and than the model before all training, which both would ruin. Answers to tasks are held against the control's. What
+training with the rounding was worth is told against the control quantised.
 """
 
 import copy
@@ -110,7 +110,7 @@ def quantised_aware(kind: Kind) -> Callable[[Setting], Contest]:
         def figures() -> dict[str, Any]:
             aware, after, _, rounded = compared()
             gain = Quality(LOG_PERPLEXITY, *mean_interval(aware.rise_R - rounded.rise_R))
-            return told(setting, control(), low, aware) | {
+            return told(setting, control(), low, None) | {
                 "qat_steps": STEPS,
                 "qat_seconds": seconds,
                 "qat_loss": loss,

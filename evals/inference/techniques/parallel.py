@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.multiprocessing import (
     ProcessRaisedException,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from evals.inference.checks import Check, same_bytes, same_logits, token_exact, unfinished_ranks
+from evals.inference.checks import Check, repeated, same_bytes, same_logits, token_exact, unfinished_ranks
 from evals.inference.contest import Setting, Trial, Unsupported
 from evals.inference.protocol import Pairs
 from models.decoding.parallel.decode import EXPECTED_BYTES, Decoded, Way, check_ranks, decode
@@ -39,10 +40,10 @@ class RankContest:
     against: str = "one process, eager steps"
     quality: None = None
 
-    def run(self, num_pairs: int, device: torch.device, least_seconds: float = 0.0) -> Trial:
-        """One launch: logits, tokens and bytes, then the turns, which are told only if every check held.
+    def run(self, num_pairs: int, device: torch.device, least_seconds: float) -> Trial:
+        """One launch: logits, tokens and bytes, and the turns, which are told only if every check held.
 
-        So many turns and no more, whatever the seconds: ranks that wait for one another would have to agree.
+        There are `num_pairs` of them, whatever the seconds: the ranks would have to agree on more.
         """
         prompts_BT, num_tokens = self.setting.prompts_BT, self.setting.num_tokens
         num_microbatches = min(self.num_ranks, len(prompts_BT))
@@ -51,7 +52,7 @@ class RankContest:
             self.decoded[:] = launch(self.num_ranks, self.work, arguments, self.limit_seconds)
         except (ProcessRaisedException, ProcessExitedException, TimeoutError) as error:
             return Trial([unfinished_ranks(self.num_ranks, str(error).strip().splitlines()[-1])], 0, None, None)
-        checks = [*self._same_answers(), self._same_bytes()]
+        checks = [*self._same_answers(), self._same_bytes(), self._same_again()]
         held = all(check.passed for check in checks)
         return Trial(
             checks,
@@ -71,6 +72,11 @@ class RankContest:
             same_logits(logits_BTV, parts if self.way == "tensor" else [torch.cat(parts, dim=1)], LOGITS_LIMIT),
             token_exact(whole * self.num_ranks, [row for one in self.decoded for row in one.tokens]),
         ]
+
+    def _same_again(self) -> Check:
+        """What every rank returned in the last turn is what it returned before it was timed."""
+        first, last = zip(*((one.tokens, one.last) for one in self.decoded), strict=True)
+        return repeated([*chain(*first)], [*chain(*last)])
 
     def _same_bytes(self) -> Check:
         num_rows, num_prompt = self.setting.prompts_BT.shape

@@ -33,8 +33,10 @@ BFLOAT16_KL = 1e-2
 # The mean divergence is by how many nats a token the loss on the reference's own continuations rises: 1 %, 5 % and 10 %
 # of perplexity. Int8 rounds to 255 steps a row, activations besides in the second; int4 to 15 a group of 32.
 QUANTISED_KL: dict[Kind, float] = {"int8-weight-only": 1e-2, "int8-dynamic": 5e-2, "int4-weight-only": 1e-1}
-# Tokens of held-out text that a check forces through the steps that are timed, beside the reference's continuations.
+# Tokens of held-out text that a check forces through the steps that are timed, beside the reference's continuations;
+# of random weights, whose size makes each dear, fewer. A scale that is doubled shows in these as well.
 CHECKED = 512
+CHECKED_OF_RANDOM = 64
 
 Forced = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -156,12 +158,9 @@ def step_by_step(decoder: StaticDecoder) -> Forced:
 
 
 def near(setting: Setting, reference: Tokens, whole: Forced, low: Forced, limit: float) -> Check:
-    """Divergence over the reference's continuations and over held-out text of the same shape, rows of a batch each.
-
-    Of random weights over their continuations alone, which are no less of a text to them.
-    """
+    """Divergence over the reference's continuations and over held-out text of the same shape, rows of a batch each."""
     continued_BQ = torch.tensor(reference, device=setting.prompts_BT.device)
-    batches = [(setting.prompts_BT, continued_BQ), *([] if setting.random else _held_out_batches(setting))]
+    batches = [(setting.prompts_BT, continued_BQ), *_held_out_batches(setting)]
     reference_TV, found_TV = (
         torch.cat([side(prompts_BT, following_BQ).float().flatten(0, 1) for prompts_BT, following_BQ in batches])
         for side in (whole, low)
@@ -170,12 +169,20 @@ def near(setting: Setting, reference: Tokens, whole: Forced, low: Forced, limit:
 
 
 def _held_out_batches(setting: Setting) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Prompts (B, T) and what follows them (B, Q), as many batches as CHECKED asks for or the text has."""
+    """Prompts (B, T) and what follows them (B, Q), as many batches as are to be checked or the text has.
+
+    Raises ValueError where it has none.
+    """
     assert setting.checkpoint, "a lossy technique needs the checkpoint, whose tokenizer reads its text"
     num_rows, num_prompt = setting.prompts_BT.shape
-    num_batches = -(-CHECKED // (num_rows * setting.num_tokens))
+    num_batches = -(-(CHECKED_OF_RANDOM if setting.random else CHECKED) // (num_rows * setting.num_tokens))
     length = num_prompt + setting.num_tokens
-    passages_RT = cut(tokenise(setting.checkpoint, setting.text), length, num_batches * num_rows)
+    tokens = tokenise(setting.checkpoint, setting.text)
+    passages_RT = cut(tokens, length, num_batches * num_rows)
+    if len(passages_RT) < num_rows:
+        raise ValueError(
+            f"the text has {len(tokens)} tokens, {num_rows} passages need {num_rows * length}: give a longer one"
+        )
     for first in range(0, len(passages_RT) - num_rows + 1, num_rows):
         rows_BT = passages_RT[first : first + num_rows].to(setting.prompts_BT.device)
         yield rows_BT[:, :num_prompt], rows_BT[:, num_prompt:]

@@ -29,17 +29,17 @@ EXPECTED_BYTES: dict[Way, Expected] = {
 
 @dataclass(frozen=True)
 class Decoded:
-    """A rank's view: the tokens (B, M), and the payload bytes and operations of decoding them.
+    """A rank's view: the tokens (B, M), and the payload bytes of decoding them.
 
     logits_BTV: the prompt's, all of them on every rank (tensor), on the last and None elsewhere (pipeline), or this
     rank's block (sequence). alone, together: seconds of each turn of the whole model on the first rank, empty on the
-    others, and of all ranks together.
+    others, and of all ranks together. last: the tokens of all ranks in the last turn, the same where there was none.
     """
 
     logits_BTV: torch.Tensor | None
     tokens: list[list[int]]
     bytes: int
-    calls: dict[str, int]
+    last: list[list[int]]
     alone: list[float]
     together: list[float]
 
@@ -81,12 +81,13 @@ def decode(
         logits_BTV = decoder.prefill(prompts_BT)
     with Traffic() as traffic:
         tokens_BM = decoder.greedy(prompts_BT, num_tokens)
+    found = [tokens_BM]
     alone, together = _turns(
         _whole(checkpoint, prompts_BT, num_tokens) if num_turns and dist.get_rank() == 0 else None,
-        lambda: decoder.greedy(prompts_BT, num_tokens),
+        lambda: found.append(decoder.greedy(prompts_BT, num_tokens)),
         num_turns,
     )
-    return Decoded(logits_BTV, tokens_BM.tolist(), traffic.bytes, dict(traffic.calls), alone, together)
+    return Decoded(logits_BTV, tokens_BM.tolist(), traffic.bytes, found[-1].tolist(), alone, together)
 
 
 def _load(checkpoint: Path) -> PreTrainedModel:

@@ -16,7 +16,6 @@ width D, K key-value heads, N ranks, e bytes a number (fp32's):
                the last                     8                   the first token, to all
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,7 +32,7 @@ GIVEN = {"allreduce_": 0, "send": 0, "allgather_": 1}
 
 
 class Traffic(TorchDispatchMode):
-    """While entered: bytes of payload this rank gives, and how often which operation was issued.
+    """While entered: bytes of payload this rank gives.
 
     It sees what reaches torch's dispatcher, whoever issues it. Raises NotImplementedError for an operation whose
     payload it does not know.
@@ -42,7 +41,6 @@ class Traffic(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
-        self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -60,7 +58,6 @@ class Traffic(TorchDispatchMode):
             given = args[GIVEN[name]]
         else:
             raise NotImplementedError(f"what a rank gives to {name} is not known: add it to {__name__}")
-        self.calls[name] += 1
         self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in _tensors(given))
 
 

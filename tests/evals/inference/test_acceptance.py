@@ -165,7 +165,8 @@ def test_a_better_drafter_by_this_measure_speculates_better(target: PreTrainedMo
         whole, small = (StaticDecoder(model, WINDOW + 4, compile=False) for model in (target, candidate))
         speculative = SpeculativeDecoder(whole, ModelDrafter(small), 2)
         done = [speculative.greedy(torch.tensor([prompt]), 12) for prompt in asked]
-        lengths.append(float(np.mean([one.acceptance_length for one in done])))
+        verified = sum(one.num_verifications for one in done)
+        lengths.append(1 + sum(sum(one.accepted_G) for one in done) / verified)
     assert rates == sorted(rates)
     assert lengths == sorted(lengths)
     assert rates[-1] - rates[0] > 0.5

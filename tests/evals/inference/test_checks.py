@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from evals.inference.checks import chi_square, divergence, first_divergence, same_logits, token_exact
+from evals.inference.checks import divergence, first_divergence, pooled_chi_square, same_logits, token_exact
 
 REFERENCE = [[1, 2, 3, 4], [5, 6, 7, 8]]
 
@@ -38,7 +38,7 @@ def test_a_temperature_off_by_a_tenth_is_caught(temperature: float) -> None:
     logits_V = torch.tensor([2.0, 1.0, 0.0, -1.0, -6.0])
     generator = torch.Generator().manual_seed(0)
     samples = torch.multinomial(torch.softmax(logits_V / temperature, 0), 20_000, True, generator=generator).tolist()
-    check = chi_square(samples, torch.softmax(logits_V, 0))
+    check = pooled_chi_square([samples], [torch.softmax(logits_V, 0)])
     assert check.passed == (temperature == 1.0)
 
 
@@ -46,8 +46,8 @@ def test_a_sound_sampler_fails_once_in_a_thousand() -> None:
     probabilities_V = torch.softmax(torch.randn(30, generator=torch.Generator().manual_seed(1)) * 2, 0)
     generator = torch.Generator().manual_seed(2)
     failed = sum(
-        not chi_square(
-            torch.multinomial(probabilities_V, 500, True, generator=generator).tolist(), probabilities_V
+        not pooled_chi_square(
+            [torch.multinomial(probabilities_V, 500, True, generator=generator).tolist()], [probabilities_V]
         ).passed
         for _ in range(1000)
     )
@@ -56,8 +56,8 @@ def test_a_sound_sampler_fails_once_in_a_thousand() -> None:
 
 def test_an_outcome_that_cannot_be_is_caught() -> None:
     probabilities_V = torch.tensor([0.5, 0.5, 0.0])
-    assert chi_square([0, 1] * 500, probabilities_V).passed
-    assert not chi_square([0, 1] * 500 + [2] * 50, probabilities_V).passed
+    assert pooled_chi_square([[0, 1] * 500], [probabilities_V]).passed
+    assert not pooled_chi_square([[0, 1] * 500 + [2] * 50], [probabilities_V]).passed
 
 
 def test_what_is_no_number_is_not_near() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from evals.inference.contest import generated
 from evals.inference.job import COMPOSITIONS, Job
+from evals.inference.protocol import MOST_TURNS
 from evals.inference.techniques import compositions
 from evals.inference.techniques.compositions import compose, ratios
 from models.decoding.speculative import SpeculativeDecoder, verify_greedy
@@ -33,6 +34,11 @@ def test_both_together_are_right_and_have_a_synergy(composed: Job, name: str) ->
     assert row["product"] == pytest.approx(row["ratio_first"] * row["ratio_second"])
     assert row["synergy_ci95"][0] <= row["synergy"] <= row["synergy_ci95"][1]
     assert (row["family"], row["layers"], row["prompt"], row["batch"]) == ("decoder", 3, 32, 2)
+
+
+def test_a_composition_takes_turns_for_its_seconds(composed: Job) -> None:
+    row = compose(replace(composed, technique=COMPOSITIONS[0], least_seconds=1e6))
+    assert all(len(seconds) == MOST_TURNS for seconds in row["seconds"].values())
 
 
 def test_a_fault_of_both_takes_the_speeds_away(composed: Job, monkeypatch: pytest.MonkeyPatch) -> None:

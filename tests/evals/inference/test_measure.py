@@ -11,6 +11,7 @@ from evals.inference.ceilings import Ceilings
 from evals.inference.contest import Contest, Setting
 from evals.inference.job import KINDS, TECHNIQUES, Job, Precision
 from evals.inference.measure import measure
+from evals.inference.protocol import MOST_TURNS
 from evals.inference.techniques import CONTESTS, cache
 from models.ladder import Shape
 
@@ -48,6 +49,11 @@ def test_every_technique_decodes_right_and_has_a_speed(job: Job, ceilings: Ceili
         assert row["baseline_seconds_to_first_token"] > 0
         assert row["seconds_to_first_token"] > 0
     json.dumps(row)
+
+
+def test_a_row_takes_turns_for_its_seconds(job: Job, ceilings: Ceilings) -> None:
+    row = measure(replace(job, least_seconds=1e6), ceilings)
+    assert len(row["seconds"]["baseline"]) == len(row["seconds"]["technique"]) == MOST_TURNS
 
 
 @pytest.mark.parametrize("technique", ["kv-cache", "prefix-cache", "batching", "speculative", "continuous-batching"])

@@ -68,8 +68,12 @@ def test_works_take_turns_and_the_order_is_reversed() -> None:
 def test_short_work_takes_turns_until_its_seconds_are_over(
     least_seconds: float, num_turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of works that take 1/64 s each: 7 turns of two of them are the first to make a fifth of a second."""
-    monkeypatch.setattr(protocol, "timed", lambda work, device: 1 / 64)
+    """Of works that take 1/64 s each: 7 turns of two of them are the first to make a fifth of a second.
+
+    What later turns take changes nothing: no slow one may end a series that it then is part of.
+    """
+    clock = iter([1 / 64] * 2 + [100.0] * 100)
+    monkeypatch.setattr(protocol, "timed", lambda work, device: next(clock))
     seconds = interleaved([int, int], 3, CPU, least_seconds)
     assert [len(own) for own in seconds] == [num_turns] * 2
 

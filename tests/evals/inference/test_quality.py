@@ -113,7 +113,7 @@ def test_a_batch_larger_than_memory_tells_the_same(
 @pytest.mark.parametrize("contest", [bfloat16, quantised("int8-weight-only"), quantised("int8-dynamic")])
 def test_the_check_reads_more_than_the_timed_prompts(setting: Setting, contest) -> None:
     one = contest(setting)
-    (check,) = (check for check in one.run(1, CPU).checks if check.kind == "kl")
+    (check,) = (check for check in one.run(1, CPU, 0).checks if check.kind == "kl")
     assert check.passed
     assert 0 < check.value < check.limit
     num_tokens = int(check.detail.split(" tokens")[0])
@@ -126,10 +126,10 @@ def test_the_check_reads_more_than_the_timed_prompts(setting: Setting, contest) 
 
 
 @pytest.mark.parametrize("contest", [bfloat16, quantised("int8-weight-only")])
-def test_of_random_weights_only_what_they_say_themselves_is_checked(setting: Setting, contest) -> None:
+def test_of_random_weights_nothing_is_lost_and_less_is_checked(setting: Setting, contest) -> None:
     one = contest(replace(setting, random=True))
-    (check,) = (check for check in one.run(1, CPU).checks if check.kind == "kl")
-    assert check.detail.startswith(f"{setting.prompts_BT.shape[0] * setting.num_tokens} tokens")
+    (check,) = (check for check in one.run(1, CPU, 0).checks if check.kind == "kl")
+    assert check.detail.startswith("192 tokens")  # eight rows of twelve twice: the timed prompts, and held-out text
     assert one.quality is None
     figures = one.figures()
     assert "kl" not in figures
@@ -144,11 +144,20 @@ class WrongSteps(StaticDecoder):
         return logits_BQV.roll(1, -1)
 
 
-def test_steps_that_compute_something_else_are_caught(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("random", [False, True])
+def test_steps_that_compute_something_else_are_caught(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, random: bool
+) -> None:
     monkeypatch.setattr(precision, "StaticDecoder", WrongSteps)
-    trial = quantised("int8-dynamic")(setting).run(1, CPU)
+    trial = quantised("int8-dynamic")(replace(setting, random=random)).run(1, CPU, 0)
     assert not trial.checks[0].passed
     assert trial.pairs is None
+
+
+def test_a_text_too_short_for_the_check_is_refused(setting: Setting) -> None:
+    short = replace(setting, text=setting.text[:150], random=True)
+    with pytest.raises(ValueError, match="the text has 150 tokens, 8 passages need 224: give a longer one"):
+        quantised("int8-weight-only")(short).run(1, CPU, 0)
 
 
 def test_what_is_in_bfloat16_has_no_half(setting: Setting) -> None:
@@ -227,7 +236,7 @@ def trainable(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Setting:
 def test_what_was_trained_is_what_runs(trainable: Setting) -> None:
     before = copy.deepcopy(trainable.model.state_dict())
     contest = quantised_aware("int8-dynamic")(trainable)
-    trial = contest.run(1, CPU)
+    trial = contest.run(1, CPU, 0)
     assert [check.kind for check in trial.checks] == ["kl", "log-perplexity-control", "log-perplexity", "repeated"]
     assert trial.failed == []
     figures = contest.figures()
@@ -245,6 +254,27 @@ def test_what_was_trained_is_what_runs(trainable: Setting) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_abilities_after_training_are_held_against_the_controls(
+    trainable: Setting, item_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training that ruins abilities, with rounding and without it, is no cost of the rounding."""
+
+    def ruinous(model: PreTrainedModel, windows_RT: torch.Tensor) -> float:
+        loss = finetune(model, windows_RT)
+        head: Any = model.get_output_embeddings()
+        head.weight.data.neg_()
+        return loss
+
+    monkeypatch.setattr(aware, "finetune", ruinous)
+    asked = replace(trainable, tasks=("scalelab_transform_direct",), items=item_files)
+    told = quantised_aware("int8-dynamic")(asked).figures()["ability_delta"]
+    (right,) = ability_delta(
+        asked.checkpoint, asked.model, asked.model, asked.tasks, item_files
+    )["tasks"]  # fmt: skip
+    assert told["reference"] < right["reference"] - 0.1
+    assert abs(told["delta"]) < 0.1
+
+
 def test_a_conversion_with_a_wrong_scale_is_caught(trainable: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault that an eager quantised model has as much as its compiled steps: one scale of one layer."""
 
@@ -254,7 +284,7 @@ def test_a_conversion_with_a_wrong_scale_is_caught(trainable: Setting, monkeypat
         return low
 
     monkeypatch.setattr(aware, "convert_qat", faulty)
-    trial = quantised_aware("int8-dynamic")(trainable).run(1, CPU)
+    trial = quantised_aware("int8-dynamic")(trainable).run(1, CPU, 0)
     assert "kl" in [check.kind for check in trial.failed]
     assert trial.pairs is None
 
@@ -269,7 +299,7 @@ def test_training_that_ruins_the_model_is_caught(trainable: Setting, monkeypatch
         return loss
 
     monkeypatch.setattr(aware, "finetune", ruinous)
-    trial = quantised_aware("int8-dynamic")(trainable).run(1, CPU)
+    trial = quantised_aware("int8-dynamic")(trainable).run(1, CPU, 0)
     assert [check.kind for check in trial.failed] == ["log-perplexity"]
     assert trial.failed[0].value > 1
 

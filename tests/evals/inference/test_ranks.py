@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def assert_right(row: dict, num_ranks: int) -> None:
     assert row["status"] == "ok", row["reason"]
     assert [(check["kind"], check["passed"]) for check in row["checks"]] == [
-        ("logits", True), ("token-exact", True), ("bytes", True),
+        ("logits", True), ("token-exact", True), ("bytes", True), ("repeated", True),
     ]  # fmt: skip
     assert row["kind"] == "parallel"
     assert row["ranks"] == num_ranks

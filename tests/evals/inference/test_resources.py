@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from evals.inference.ceilings import Ceilings, count_params, least_seconds, read_bytes, state_bytes
+from evals.inference.ceilings import Ceilings, count_params, read_bytes, roofline_seconds, state_bytes
 from evals.inference.contest import Tokens, generated
 from evals.inference.job import Job
 from evals.inference.measure import prepare
@@ -104,10 +104,10 @@ def test_a_step_reads_weights_and_states_and_a_token_multiplies_and_attends(job:
     assert (read_bytes(model), state_bytes(model)) == (weights, states)
     # Two rows, a prompt of 5 and 3 tokens after it: of steps, two.
     bandwidth = Ceilings(1.0, {"float32": 1e30})
-    assert least_seconds(model, 2, 5, 3, bandwidth) == 3 * weights + 2 * states * (5 + 6 + 7)
+    assert roofline_seconds(model, 2, 5, 3, bandwidth) == 3 * weights + 2 * states * (5 + 6 + 7)
     multiplied = 2 * (2 * body * (5 + 2) + 2 * 260 * 32 * 3)
     attended = 2 * 4 * 3 * 32 * (15 + 6 + 7)
-    assert least_seconds(model, 2, 5, 3, Ceilings(1e30, {"float32": 1.0})) == multiplied + attended
+    assert roofline_seconds(model, 2, 5, 3, Ceilings(1e30, {"float32": 1.0})) == multiplied + attended
 
 
 def test_quantised_weights_are_read_in_their_bits_and_a_tied_head_is_read(job: Job) -> None:
