@@ -233,6 +233,14 @@ def trainable(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Setting:
     return replace(setting, training_text=setting.text)
 
 
+def ruinous(model: PreTrainedModel, windows_RT: torch.Tensor) -> float:
+    """Training at whose end the signs of the head are turned."""
+    loss = finetune(model, windows_RT)
+    head: Any = model.get_output_embeddings()
+    head.weight.data.neg_()
+    return loss
+
+
 def test_what_was_trained_is_what_runs(trainable: Setting) -> None:
     before = copy.deepcopy(trainable.model.state_dict())
     contest = quantised_aware("int8-dynamic")(trainable)
@@ -259,12 +267,6 @@ def test_abilities_after_training_are_held_against_the_controls(
 ) -> None:
     """Training that ruins abilities, with rounding and without it, is no cost of the rounding."""
 
-    def ruinous(model: PreTrainedModel, windows_RT: torch.Tensor) -> float:
-        loss = finetune(model, windows_RT)
-        head: Any = model.get_output_embeddings()
-        head.weight.data.neg_()
-        return loss
-
     monkeypatch.setattr(aware, "finetune", ruinous)
     asked = replace(trainable, tasks=("scalelab_transform_direct",), items=item_files)
     told = quantised_aware("int8-dynamic")(asked).figures()["ability_delta"]
@@ -290,14 +292,7 @@ def test_a_conversion_with_a_wrong_scale_is_caught(trainable: Setting, monkeypat
 
 
 def test_training_that_ruins_the_model_is_caught(trainable: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs is what was trained, and of no use: the head's signs are turned at the end."""
-
-    def ruinous(model: PreTrainedModel, windows_RT: torch.Tensor) -> float:
-        loss = finetune(model, windows_RT)
-        head: Any = model.get_output_embeddings()
-        head.weight.data.neg_()
-        return loss
-
+    """What runs is what was trained, and of no use."""
     monkeypatch.setattr(aware, "finetune", ruinous)
     trial = quantised_aware("int8-dynamic")(trainable).run(1, CPU, 0)
     assert [check.kind for check in trial.failed] == ["log-perplexity"]
