@@ -48,7 +48,7 @@ def ratios(table: Table) -> go.Figure | None:
             hovertemplate="%{text}<br>%{x:.3g} times faster<extra></extra>",
         )  # fmt: skip
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
-    figure.update_layout(xaxis=ratio_axis([row["ratio"] for row in rows]), yaxis=ticks)
+    figure.update_layout(xaxis=ratio_axis([end for row in rows for end in row["ci95"]]), yaxis=ticks)
     return styled(figure, "parameters ").update_layout(
         height=AROUND + ROW_PIXELS * len(names), margin={"l": 235}, showlegend=True
     )
@@ -74,7 +74,7 @@ def ratios_against_size(table: Table) -> go.Figure | None:
             if law["law"] == "speed" and contest_name(law) == name and law["form"]:
                 color = SETTING_COLORS[settings.index(setting(law)) % len(SETTING_COLORS)]
                 _draw_law(figure, law, color, place)
-        figure.update_yaxes(ratio_axis([row["ratio"] for row in own]), **place)
+        figure.update_yaxes(ratio_axis([end for row in own for end in row["ci95"]]), **place)
     label_axes(figure, places, {**COUNT_AXIS, "title": {"text": "parameters"}}, {"title": {"text": "times faster"}})
     return legend_once(figure)
 

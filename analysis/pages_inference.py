@@ -106,8 +106,9 @@ def form_of(law: Table) -> str:
 
 
 def setting_of(law: Table) -> str:
-    """The setting of a law, or that it is of all."""
-    return setting_text(law) if law["law"] == "speed" else "all settings"
+    """The setting of a law, or that it is of all, its precision and the suite of its members."""
+    setting = setting_text(law) if law["law"] == "speed" else "all settings"
+    return ", ".join(filter(None, (setting, law["dtype"], law.get("suite"))))
 
 
 def heldout_section(table: Table) -> list[Section]:
@@ -124,9 +125,10 @@ def heldout_section(table: Table) -> list[Section]:
             ))  # fmt: skip
         elif held:
             what = law.get("technique") or f"{law['rate']} acceptance"
+            settings = {"quality-pooled": "KL", "acceptance": "all settings"}
             inside = f"{held['num_inside']} of {len(held['rows'])} rows"
             pooled.append((
-                what, "KL" if law["law"] == "quality-pooled" else "all settings", "-", "-", inside, "-", "regression",
+                what, settings.get(law["law"]) or setting_of(law), "-", "-", inside, "-", "regression",
                 str(held["num_fitted"]), si(held["member"]),
             ))  # fmt: skip
     header = (
@@ -135,14 +137,13 @@ def heldout_section(table: Table) -> list[Section]:
     )  # fmt: skip
     note = heldout_sentence(table["laws"])
     missing = dict.fromkeys(
-        f"{law['technique']}: {law['heldout_reason']}"
+        (law["technique"], setting_of(law), law["heldout_reason"])
         for law in table["laws"]
         if law["law"] == "speed" and law["heldout"] is None
     )
     sections = [Section("The largest size, predicted before it was seen", note, None, header, rows + pooled)]
     if missing:
-        why = [tuple(line.split(": ", 1)) for line in missing]
-        sections.append(Section("What could not be predicted", "", None, ("technique", "why"), why))
+        sections.append(Section("What could not be predicted", "", None, ("technique", "setting", "why"), [*missing]))
     return sections
 
 
@@ -191,7 +192,12 @@ def row_section(table: Table) -> list[Section]:
          f"{row['roofline_share']:.0%}" if row["status"] == "ok" and row.get("roofline_share") is not None else "-")
         for row in table["rows"]
     ]  # fmt: skip
-    note = "Times faster with its 95% interval, the check that allowed it, and the share of a thread's ceilings."
+    note = (
+        "Times faster, the median of what the turns give, with its 95% interval, the checks that allowed it, and the "
+        "share of a thread's ceilings. Rows were measured at different times: only what stands within one compares. A "
+        "share is above 100% where weights stay in the processor's caches, where a technique takes fewer steps, and "
+        "where a precision is emulated, whose ceiling is one slow product's."
+    )
     header = (
         "technique", "against", "parameters", "dtype", "setting", "device", "times faster", "checks", "quality",
         "roofline",

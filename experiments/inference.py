@@ -207,9 +207,12 @@ def report_sections() -> "list[Section]":
     own = read_inference()
     sections = [] if own is None else inference_sections(own)
     for path in sorted(ARCHIVE.glob(f"*/{INFERENCE.name}")):
-        told = inference_sections(store.read_json(path))
+        table = store.read_json(path)
+        first, *rest = inference_sections(table)
+        origin = f"Kept with the project, not measured by this run: revision {table['machine']['revision']}."
         sections += [
-            replace(section, title=f"{section.title} ({path.parent.name}, inference preset)") for section in told
+            replace(section, title=f"{section.title} ({path.parent.name}, inference preset)")
+            for section in (replace(first, note=f"{origin} {first.note}"), *rest)
         ]
     return sections
 

@@ -19,7 +19,8 @@ TOKENS = (1_000_000, 4_000_000, 16_000_000)
 TURNS = 9
 DETECTABLE = 1.04
 MACHINE = {
-    "processor": "a processor", "bytes_per_second": 1.1e10, "flops_per_second": {"float32": 1.5e11, "bfloat16": 1.2e12},
+    "processor": "a processor", "revision": "0123abc", "bytes_per_second": 1.1e10,
+    "flops_per_second": {"float32": 1.5e11, "bfloat16": 1.2e12},
 }  # fmt: skip
 CONTROL = {"repetitions": 20, "false_alarms": 1, "ratios": [0.99, 1.0, 1.01], "detectable": DETECTABLE}
 

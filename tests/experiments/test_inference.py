@@ -146,7 +146,9 @@ def test_what_was_measured_whole_is_in_the_report_under_its_machines_name(tmp_pa
     (tmp_path / "archive/epyc/inference.json").write_text(json.dumps(table | analyse(table)))
     monkeypatch.setattr(inference, "ARCHIVE", tmp_path / "archive")
     monkeypatch.chdir(tmp_path)
-    titles = [section.title for section in inference.report_sections()]
+    sections = inference.report_sections()
+    titles = [section.title for section in sections]
+    assert sections[0].note.startswith("Kept with the project, not measured by this run: revision 0123abc.")
     assert f"{QUESTION} (epyc, inference preset)" in titles
     assert all(title.endswith("(epyc, inference preset)") for title in titles)
 
