@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.inference.job import COMPOSITIONS, Job
 from evals.inference.params import RANDOM, InferenceParams
-from experiments.isolated import isolated, side_by_side
+from experiments.isolated import side_by_side
 from experiments.measurements import ROWS, Measurement, Measurements, machine
 from experiments.project import ABILITIES, CODE_ROOT, DATA, PARAMS, RESULTS, Project
 from experiments.sweep import check_device
@@ -44,7 +45,7 @@ def describe(project: Project) -> str:
     models = Counter(one.target.name for one in rows)
     text = (
         f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, both sides {params.pairs} "
-        f"times in turns or for {params.least_seconds:g} s, the check first; {len(pending)} to measure"
+        f"times in turns or for {_listed_seconds(rows)} s, the check first; {len(pending)} to measure"
     )
     asked = any(RANDOM in block.models for block in params.measured)
     if asked and RANDOM not in models:
@@ -54,6 +55,10 @@ def describe(project: Project) -> str:
 
         text += f"; distillation: {describe_distillation(project, project.params.distillation)}"
     return text
+
+
+def _listed_seconds(rows: Sequence[Measurement]) -> str:
+    return " or ".join(f"{seconds:g}" for seconds in sorted({one.job.least_seconds for one in rows}))
 
 
 def own_inference(progress: "Console") -> dict[str, Any]:
@@ -86,7 +91,8 @@ def own_inference(progress: "Console") -> dict[str, Any]:
         "distillation": None,
     }
     progress.print("acceptance and precision over the family ...")
-    table |= isolated(over_the_family, params.suite, *_family(measurements))
+    telling = partial(over_the_family, **_family(measurements))
+    table |= {part: future.result() for part, future in side_by_side(telling, ("acceptance", "precision"), workers)}
     if project.params.distillation is not None:
         from experiments.distillation import run_distillation
         from experiments.distillation_table import as_drafters
@@ -129,21 +135,27 @@ def measure_all(rows: Sequence[Measurement], ceilings: Any, workers: int, progre
         raise failures[0]
 
 
-def _family(measurements: Measurements) -> tuple[dict[str, tuple[Path, int, int]], str, str, tuple[str, ...]]:
-    """What `over_the_family` takes besides the suite: (checkpoint, parameters, tokens) by cell/branch, and the rest."""
+def _family(measurements: Measurements) -> dict[str, Any]:
+    """What `over_the_family` takes; family: (checkpoint, parameters, tokens) by cell/branch."""
     suite, project = measurements.params.suite, measurements.project
     members = {
         f"{cell}/{record['branch']}": (checkpoint, record["params_non_embedding"], record["tokens"])
         for cell, checkpoint, record in measurements.branches(suite)
     }
     data = DATA if project.suite(suite).data == "text" else ABILITIES
-    return members, measurements.text(data), project.params.executor.device, measurements.params.precision
+    return {
+        "suite": suite,
+        "family": members,
+        "text": measurements.text(data),
+        "device": project.params.executor.device,
+        "precision": measurements.params.precision,
+    }
 
 
 def over_the_family(
-    suite: str, family: dict[str, tuple[Path, int, int]], text: str, device: str, precision: tuple[str, ...]
-) -> dict[str, Any]:
-    """`acceptance` of every smaller cell as a drafter for every larger, and `precision` of every branch."""
+    part: str, suite: str, family: dict[str, tuple[Path, int, int]], text: str, device: str, precision: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Rows of a part: `acceptance` of every smaller cell as a drafter of every larger, or `precision` of branches."""
     import torch
 
     from evals.inference.acceptance_table import acceptance_rows
@@ -151,16 +163,16 @@ def over_the_family(
 
     torch.set_num_threads(1)
     members = [Member(*about) for about in family.values()]
-    longest = {name.partition("/")[0]: member for name, member in zip(family, members, strict=True)}
     names = {str(member.checkpoint): name for name, member in zip(family, members, strict=True)}
-    found = {
-        "acceptance": [{"suite": suite, **row} for row in acceptance_rows(list(longest.values()), text, device)],
-        "precision": precision_rows(members, text, precision, device),
-    }
-    for row in (*found["acceptance"], *found["precision"]):
+    if part == "acceptance":
+        longest = {name.partition("/")[0]: member for name, member in zip(family, members, strict=True)}
+        rows = [{"suite": suite, **row} for row in acceptance_rows(list(longest.values()), text, device)]
+    else:
+        rows = precision_rows(members, text, precision, device)
+    for row in rows:
         for key in row.keys() & {"model", "target", "drafter"}:
             row[key] = names[row[key]]
-    return found
+    return rows
 
 
 def measure_machine(job: Job, workers: int) -> dict[str, Any]:

@@ -113,6 +113,7 @@ class Measurements:
                 if name == RANDOM and self.dry_run and not self._random_place.exists():
                     continue
                 target = self.target(name)
+                least = self.params.least_seconds if block.least_seconds is None else block.least_seconds
                 for technique, prompt, output, batch, dtype in block.grid():
                     tasks = target.tasks if KINDS.get(technique) == "precision" else ()
                     training = self.training_text(target.data) if technique.endswith("-qat") else None
@@ -120,7 +121,7 @@ class Measurements:
                         technique, target.checkpoint, target.drafter, self.text(target.data), prompt, output, batch,
                         self.params.pairs, self.project.params.executor.device, dtype,
                         training_text=training, tasks=tasks, items=ITEMS if tasks else None,
-                        least_seconds=self.params.least_seconds, random=target.is_random,
+                        least_seconds=least, random=target.is_random,
                     )  # fmt: skip
                     one = self._measurement(target, job)
                     found[one.path] = one

@@ -18,7 +18,7 @@ class Measured:
 
     models: `cell` of the suite that is measured, `suite/cell` of another, or `random`; without any the cells of that
     suite but the drafter. Of a cell the branch of most tokens is meant. Lengths are in tokens; a technique may be a
-    composition, `first x second`.
+    composition, `first x second`. least_seconds: where these rows are worth more, or less, than the stage's others.
     """
 
     techniques: tuple[str, ...]
@@ -27,6 +27,7 @@ class Measured:
     outputs: tuple[int, ...] = (64,)
     batches: tuple[int, ...] = (4,)
     dtypes: tuple[Precision, ...] = ("float32",)
+    least_seconds: float | None = None  # the stage's
 
     def __post_init__(self) -> None:
         for technique in self.techniques:
@@ -41,6 +42,7 @@ class Measured:
             for value in getattr(self, name):
                 if value < 1:
                     raise ValueError(f"{name} has {value}: give 1 or more")
+        _check_seconds(self.least_seconds or 0.0)
 
     def grid(self) -> Iterator[tuple[str, int, int, int, Precision]]:
         """(technique, prompt, output, batch, dtype) of every row of a model."""
@@ -85,11 +87,15 @@ class InferenceParams:
             raise ValueError("measured is empty: list at least one block of techniques")
         if self.pairs < 6:
             raise ValueError(f"pairs is {self.pairs}: give 6 or more, fewer have no interval of 95%")
-        if not 0 <= self.least_seconds < math.inf:
-            raise ValueError(f"least_seconds is {self.least_seconds}: give 0 or more")
+        _check_seconds(self.least_seconds)
         for technique in self.precision:
             if technique not in LOWERED:
                 raise ValueError(f"precision has {technique!r}: choose of {', '.join(LOWERED)}")
         for index, block in enumerate(self.measured):
             if RANDOM in block.models and self.random is None:
                 raise ValueError(f"measured[{index}].models has random: give random, with its size, too")
+
+
+def _check_seconds(least_seconds: float) -> None:
+    if not 0 <= least_seconds < math.inf:
+        raise ValueError(f"least_seconds is {least_seconds}: give 0 or more")

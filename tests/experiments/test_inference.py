@@ -88,6 +88,22 @@ def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found,
         assert [one.read() for one in asked()] == [None, None]
 
 
+def test_a_block_may_take_turns_for_longer_than_the_stages_others(family, monkeypatch) -> None:
+    monkeypatch.chdir(family.path)
+    before = family.tree["inference"]
+    longer = {"techniques": ["sdpa"], "prompts": [16], "outputs": [8], "least_seconds": 7}
+    family.set("inference", {**before, "least_seconds": 2, "measured": [*before["measured"], longer]})
+    try:
+        assert {one.job.technique: one.job.least_seconds for one in asked()} == {
+            "kv-cache": 2, "speculative": 2, "sdpa": 7,
+        }  # fmt: skip
+        assert "in turns or for 2 or 7 s, the check first" in " ".join(
+            family.scalelab("inference", "--dry-run").stdout.split()
+        )
+    finally:
+        family.set("inference", before)
+
+
 def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> None:
     """They are made anew wherever they are missing: what is asked of the checkpoints has not changed."""
     monkeypatch.chdir(family.path)
@@ -126,6 +142,11 @@ def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> N
         ("inference.measured", [{"techniques": ["sdpa"]}], "prompt_tokens 64 and new_tokens 64: the window of "),
         ("inference.pairs", 5, "pairs is 5: give 6 or more, fewer have no interval of 95%"),
         ("inference.least_seconds", -1.0, "least_seconds is -1.0: give 0 or more"),
+        (
+            "inference.measured",
+            [{"techniques": ["sdpa"], "least_seconds": -2.0}],
+            "least_seconds is -2.0: give 0 or more",
+        ),
         ("inference.drafter", "w7", "inference names 'w7', which is no cell of inference"),
         ("inference.suite", "laws", "inference.suite is 'laws': choose one of law, inference"),
         ("inference", None, "inference is missing in params.yaml: add it"),
