@@ -3,6 +3,7 @@
 No row without a speed gets one here: incorrect and unsupported rows stand in a table of their own, with the reason.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,12 @@ def form_of(law: Table) -> str:
 
 
 def setting_of(law: Table) -> str:
-    """The setting of a law, or that it is of all, its precision and the suite of its members."""
+    """What a law holds for: its setting, or all of them, its precision and the suite of its members."""
+    settings = {"quality-pooled": "KL", "acceptance": "all settings"}
+    if law["law"] in settings:
+        return settings[law["law"]]
+    if law["law"] == "quality":
+        return f"KL at {si(law['tokens'])} tokens"
     setting = setting_text(law) if law["law"] == "speed" else "all settings"
     return ", ".join(filter(None, (setting, law["dtype"], law.get("suite"))))
 
@@ -117,18 +123,16 @@ def heldout_section(table: Table) -> list[Section]:
     for law in table["laws"]:
         held = law["heldout"]
         if law["law"] in ("speed", "quality") and held:
-            what = setting_of(law) if law["law"] == "speed" else f"KL at {si(law['tokens'])} tokens"
             rows.append((
-                law["technique"], what, factor(held["prediction"], held["interval"]), factor(held["measured"]),
-                "inside" if held["inside"] else "outside", f"{held['half_width_share']:.0%}", held["form"],
-                str(held["num_fitted"]), si(held["params"]),
+                law["technique"], setting_of(law), factor(held["prediction"], held["interval"]),
+                factor(held["measured"]), "inside" if held["inside"] else "outside",
+                f"{held['half_width_share']:.0%}", held["form"], str(held["num_fitted"]), si(held["params"]),
             ))  # fmt: skip
         elif held:
             what = law.get("technique") or f"{law['rate']} acceptance"
-            settings = {"quality-pooled": "KL", "acceptance": "all settings"}
             inside = f"{held['num_inside']} of {len(held['rows'])} rows"
             pooled.append((
-                what, settings.get(law["law"]) or setting_of(law), "-", "-", inside, "-", "regression",
+                what, setting_of(law), "-", "-", inside, "-", "regression",
                 str(held["num_fitted"]), si(held["member"]),
             ))  # fmt: skip
     header = (
@@ -136,14 +140,18 @@ def heldout_section(table: Table) -> list[Section]:
         "largest",
     )  # fmt: skip
     note = heldout_sentence(table["laws"])
-    missing = dict.fromkeys(
-        (law["technique"], setting_of(law), law["heldout_reason"])
+    missing = Counter(
+        (law["heldout_reason"], law["technique"])
         for law in table["laws"]
         if law["law"] == "speed" and law["heldout"] is None
     )
+    why: dict[str, list[str]] = {}
+    for (reason, technique), count in missing.items():
+        why.setdefault(reason, []).append(technique if count == 1 else f"{technique} ({count} settings)")
     sections = [Section("The largest size, predicted before it was seen", note, None, header, rows + pooled)]
-    if missing:
-        sections.append(Section("What could not be predicted", "", None, ("technique", "setting", "why"), [*missing]))
+    if why:
+        named = [(reason, ", ".join(techniques)) for reason, techniques in why.items()]
+        sections.append(Section("What could not be predicted", "", None, ("why", "techniques"), named))
     return sections
 
 
@@ -195,8 +203,7 @@ def row_section(table: Table) -> list[Section]:
     note = (
         "Times faster, the median of what the turns give, with its 95% interval, the checks that allowed it, and the "
         "share of a thread's ceilings. Rows were measured at different times: only what stands within one compares. A "
-        "share is above 100% where weights stay in the processor's caches, where a technique takes fewer steps, and "
-        "where a precision is emulated, whose ceiling is one slow product's."
+        "share is above 100% where weights stay in the processor's caches and where a technique takes fewer steps."
     )
     header = (
         "technique", "against", "parameters", "dtype", "setting", "device", "times faster", "checks", "quality",

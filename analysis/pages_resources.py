@@ -97,17 +97,19 @@ def ability_section(table: Table) -> list[Section]:
         return []
     rows = [
         (row["technique"], row["model"], row["status"], *ability_texts(row.get("ability_delta")),
-         delta_text(row["quality"]), delta_text(row.get("against_control")))
+         delta_text(row["quality"]), delta_text(row.get("against_original")), delta_text(row.get("against_control")))
         for row in told
     ]  # fmt: skip
     note = (
         "Accuracy on the tasks that the model was trained for, the technique's less the reference's, with a 95% "
         "interval over items. The reference of quantisation-aware training is the model after as many steps on the "
-        "same windows without rounding. What the training was worth is the last column: log perplexity against that "
-        "model quantised."
+        "same windows without rounding: what these steps do to any model lies between it and the other techniques' "
+        "reference, and in the log perplexity against the original. What training with the rounding was worth is the "
+        "last column: log perplexity against that reference quantised."
     )
     header = (
-        "technique", "model", "status", "accuracy", "change", "answers changed", "log perplexity", "against control",
+        "technique", "model", "status", "accuracy", "change", "answers changed", "log perplexity",
+        "against the original", "against the control",
     )  # fmt: skip
     return [Section("What fewer bits cost in ability", note, None, header, rows)]
 

@@ -103,16 +103,20 @@ def law_text(law: Row) -> str:
 
 
 def heldout_sentence(laws: Sequence[Row]) -> str:
-    """How often the largest member's ratio lay inside its interval, over the laws in N that could be asked."""
-    held = [law["heldout"] for law in laws if law["law"] == "speed" and law["heldout"]]
+    """How often the largest member lay inside its interval, over the laws in N that could be asked."""
+    held, lossy = (
+        [law["heldout"] for law in laws if law["law"] == kind and law["heldout"]] for kind in ("speed", "quality")
+    )
+    told = sum(one["inside"] for one in lossy)
+    divergences = f" Of {len(lossy)} laws of divergence {told} do." if lossy else ""
     if not held:
-        return "No law of speed has the five sizes that a prediction of the largest needs."
+        return "No law of speed has the five sizes that a prediction of the largest needs." + divergences
     inside = sum(one["inside"] for one in held)
     narrow = sum(one["inside"] and one["half_width_share"] <= 0.2 for one in held)
     return (
         f"Of {len(held)} laws of speed fitted without the largest member {inside} predict its ratio inside their 90% "
         f"interval, {narrow} of them with an interval within 20% of the prediction."
-    )
+    ) + divergences
 
 
 def crossing_text(line: Row) -> str:

@@ -192,6 +192,8 @@ def test_sentences_count_what_was_foreseen(table: dict) -> None:
     said = heldout_sentence(table["laws"])
     assert said.startswith(f"Of {len(held)} laws of speed fitted without the largest member ")
     assert f"{sum(one['inside'] for one in held)} predict its ratio" in said
+    lossy = [law["heldout"]["inside"] for law in table["laws"] if law["law"] == "quality" and law["heldout"]]
+    assert said.endswith(f"Of {len(lossy)} laws of divergence {sum(lossy)} do.")
     assert heldout_sentence([]).startswith("No law of speed")
     assert open_between([None, 2.0]) == "2 or less"
     assert si_open([1500, None]) == "1.5k or more"
