@@ -141,13 +141,13 @@ def heldout_section(table: Table) -> list[Section]:
     )  # fmt: skip
     note = heldout_sentence(table["laws"])
     missing = Counter(
-        (law["heldout_reason"], law["technique"])
+        (law["heldout_reason"], law.get("technique") or f"{law['rate']} acceptance")
         for law in table["laws"]
-        if law["law"] == "speed" and law["heldout"] is None
+        if law["heldout"] is None
     )
     why: dict[str, list[str]] = {}
     for (reason, technique), count in missing.items():
-        why.setdefault(reason, []).append(technique if count == 1 else f"{technique} ({count} settings)")
+        why.setdefault(reason, []).append(technique if count == 1 else f"{technique} ({count} laws)")
     sections = [Section("The largest size, predicted before it was seen", note, None, header, rows + pooled)]
     if why:
         named = [(reason, ", ".join(techniques)) for reason, techniques in why.items()]

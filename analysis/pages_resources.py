@@ -103,13 +103,13 @@ def ability_section(table: Table) -> list[Section]:
     note = (
         "Accuracy on the tasks that the model was trained for, the technique's less the reference's, with a 95% "
         "interval over items. The reference of quantisation-aware training is the model after as many steps on the "
-        "same windows without rounding: what these steps do to any model lies between it and the other techniques' "
-        "reference, and in the log perplexity against the original. What training with the rounding was worth is the "
-        "last column: log perplexity against that reference quantised."
+        "same windows without rounding, so that what those steps alone do to a model is not counted. Of log "
+        "perplexity, on held-out text, less is better: against that reference; against the model as it was before any "
+        "of those steps; and against the reference quantised, which is what training with the rounding was worth."
     )
     header = (
         "technique", "model", "status", "accuracy", "change", "answers changed", "log perplexity",
-        "against the original", "against the control",
+        "against the original", "against the reference quantised",
     )  # fmt: skip
     return [Section("What fewer bits cost in ability", note, None, header, rows)]
 

@@ -108,7 +108,11 @@ def heldout_sentence(laws: Sequence[Row]) -> str:
         [law["heldout"] for law in laws if law["law"] == kind and law["heldout"]] for kind in ("speed", "quality")
     )
     told = sum(one["inside"] for one in lossy)
-    divergences = f" Of {len(lossy)} laws of divergence {told} do." if lossy else ""
+    divergences = (
+        f" Of {len(lossy)} laws of divergence {told} predict the largest member's inside their 90% interval."
+        if lossy
+        else ""
+    )
     if not held:
         return "No law of speed has the five sizes that a prediction of the largest needs." + divergences
     inside = sum(one["inside"] for one in held)

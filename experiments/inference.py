@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evals.inference.job import COMPOSITIONS, Job
 from evals.inference.params import RANDOM, InferenceParams
@@ -44,8 +43,9 @@ def describe(project: Project) -> str:
     techniques = Counter(one.job.technique for one in rows)
     models = Counter(one.target.name for one in rows)
     text = (
-        f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, both sides {params.pairs} "
-        f"times in turns or for {_listed_seconds(rows)} s, the check first; {len(pending)} to measure"
+        f"{len(rows)} rows: {', '.join(techniques)} on {', '.join(models)}; a process each, the check first, then "
+        f"{params.pairs} turns of both sides, and more where so many take less than {_seconds(params)} s; "
+        f"{len(pending)} to measure"
     )
     asked = any(RANDOM in block.models for block in params.measured)
     if asked and RANDOM not in models:
@@ -57,8 +57,9 @@ def describe(project: Project) -> str:
     return text
 
 
-def _listed_seconds(rows: Sequence[Measurement]) -> str:
-    return " or ".join(f"{seconds:g}" for seconds in sorted({one.job.least_seconds for one in rows}))
+def _seconds(params: InferenceParams) -> str:
+    asked = {params.least_seconds, *(one.least_seconds for one in params.measured if one.least_seconds is not None)}
+    return " or ".join(f"{seconds:g}" for seconds in sorted(asked))
 
 
 def own_inference(progress: "Console") -> dict[str, Any]:
@@ -77,8 +78,8 @@ def own_inference(progress: "Console") -> dict[str, Any]:
         _ = Comparison(project, project.params.distillation).jobs  # what it refuses it refuses now
     for folder in OUTS:
         (project.runs / folder).mkdir(parents=True, exist_ok=True)
-    workers = project.params.executor.workers
-    told = kept_machine(project.runs / ROWS / "machine.json", rows[0], workers)
+    workers = workers_on(project.params.executor.device, project.params.executor.workers)
+    told = kept_machine(project.runs / ROWS / "machine.json", measurements, workers)
     measure_all(rows, Ceilings(**told["ceilings"]), workers, progress)
     found = [(one.job.technique in COMPOSITIONS, one.read()) for one in rows]
     table: dict[str, Any] = {
@@ -88,11 +89,14 @@ def own_inference(progress: "Console") -> dict[str, Any]:
         "control": told["control"],
         "rows": [row for composed, row in found if not composed],
         "compositions": [row for composed, row in found if composed],
+        "acceptance": [],
+        "precision": [],
         "distillation": None,
     }
+    family = Family.of(measurements, progress)
     progress.print("acceptance and precision over the family ...")
-    telling = partial(over_the_family, **_family(measurements))
-    table |= {part: future.result() for part, future in side_by_side(telling, ("acceptance", "precision"), workers)}
+    for part, future in side_by_side(family.rows, ("acceptance", "precision"), workers):
+        table[part] = future.result()
     if project.params.distillation is not None:
         from experiments.distillation import run_distillation
         from experiments.distillation_table import as_drafters
@@ -135,44 +139,52 @@ def measure_all(rows: Sequence[Measurement], ceilings: Any, workers: int, progre
         raise failures[0]
 
 
-def _family(measurements: Measurements) -> dict[str, Any]:
-    """What `over_the_family` takes; family: (checkpoint, parameters, tokens) by cell/branch."""
-    suite, project = measurements.params.suite, measurements.project
-    members = {
-        f"{cell}/{record['branch']}": (checkpoint, record["params_non_embedding"], record["tokens"])
-        for cell, checkpoint, record in measurements.branches(suite)
-    }
-    data = DATA if project.suite(suite).data == "text" else ABILITIES
-    return {
-        "suite": suite,
-        "family": members,
-        "text": measurements.text(data),
-        "device": project.params.executor.device,
-        "precision": measurements.params.precision,
-    }
+@dataclass(frozen=True)
+class Family:
+    """What acceptance and precision are told of; members: (checkpoint, parameters, tokens) by cell/branch."""
 
+    suite: str
+    members: dict[str, tuple[Path, int, int]]
+    text: str
+    device: str
+    precision: tuple[str, ...]
 
-def over_the_family(
-    part: str, suite: str, family: dict[str, tuple[Path, int, int]], text: str, device: str, precision: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Rows of a part: `acceptance` of every smaller cell as a drafter of every larger, or `precision` of branches."""
-    import torch
+    @classmethod
+    def of(cls, measurements: Measurements, progress: "Console") -> "Family":
+        """The suite's branches but those that diverged, which are named."""
+        suite, project = measurements.params.suite, measurements.project
+        members = {}
+        for cell, checkpoint, record in measurements.branches(suite):
+            name = f"{cell}/{record['branch']}"
+            if record["status"] == "done":
+                members[name] = (checkpoint, record["params_non_embedding"], record["tokens"])
+            else:
+                progress.print(f"{suite}/{name} diverged: it is left out of acceptance and precision")
+        data = DATA if project.suite(suite).data == "text" else ABILITIES
+        return cls(
+            suite, members, measurements.text(data), project.params.executor.device, measurements.params.precision
+        )
 
-    from evals.inference.acceptance_table import acceptance_rows
-    from evals.inference.precision_table import Member, precision_rows
+    def rows(self, part: Literal["acceptance", "precision"]) -> list[dict[str, Any]]:
+        """Acceptance of every smaller cell as a drafter of every larger, or precision of every branch."""
+        import torch
 
-    torch.set_num_threads(1)
-    members = [Member(*about) for about in family.values()]
-    names = {str(member.checkpoint): name for name, member in zip(family, members, strict=True)}
-    if part == "acceptance":
-        longest = {name.partition("/")[0]: member for name, member in zip(family, members, strict=True)}
-        rows = [{"suite": suite, **row} for row in acceptance_rows(list(longest.values()), text, device)]
-    else:
-        rows = precision_rows(members, text, precision, device)
-    for row in rows:
-        for key in row.keys() & {"model", "target", "drafter"}:
-            row[key] = names[row[key]]
-    return rows
+        from evals.inference.acceptance_table import acceptance_rows
+        from evals.inference.precision_table import Member, precision_rows
+
+        torch.set_num_threads(1)
+        members = [Member(*about) for about in self.members.values()]
+        names = {str(member.checkpoint): name for name, member in zip(self.members, members, strict=True)}
+        if part == "acceptance":
+            longest = {name.partition("/")[0]: member for name, member in zip(self.members, members, strict=True)}
+            found = acceptance_rows(list(longest.values()), self.text, self.device)
+            rows = [{"suite": self.suite, **row} for row in found]
+        else:
+            rows = precision_rows(members, self.text, self.precision, self.device)
+        for row in rows:
+            for key in row.keys() & {"model", "target", "drafter"}:
+                row[key] = names[row[key]]
+        return rows
 
 
 def measure_machine(job: Job, workers: int) -> dict[str, Any]:
@@ -183,7 +195,6 @@ def measure_machine(job: Job, workers: int) -> dict[str, Any]:
     """
     from evals.inference.process import ceilings_of, control_of
 
-    workers = workers if job.device == "cpu" else 1
     found = [vars(future.result()) for _, future in side_by_side(ceilings_of, [job.device] * workers, workers)]
     flops = {name: min(one["flops_per_second"][name] for one in found) for name in found[0]["flops_per_second"]}
     ceilings = {"bytes_per_second": min(one["bytes_per_second"] for one in found), "flops_per_second": flops}
@@ -194,13 +205,19 @@ def measure_machine(job: Job, workers: int) -> dict[str, Any]:
     return {"ceilings": ceilings, "control": {**worst, "by_worker": controls}}
 
 
-def kept_machine(path: Path, first: Measurement, workers: int) -> dict[str, Any]:
-    """The machine as it was when rows of this code, model and number of pairs were first measured."""
-    if path.exists() and (kept := store.read_json(path))["identity"] == first.identity:
+def kept_machine(path: Path, measurements: Measurements, workers: int) -> dict[str, Any]:
+    """The machine as it was when rows of this code on this machine, with as many pairs, were first measured."""
+    identity = f"{measurements.by} {measurements.params.pairs}"
+    if path.exists() and (kept := store.read_json(path))["identity"] == identity:
         return kept["machine"]
-    told = measure_machine(first.job, workers)
-    store.write_json(path, {"identity": first.identity, "machine": told})
+    told = measure_machine(measurements.rows[0].job, workers)
+    store.write_json(path, {"identity": identity, "machine": told})
     return told
+
+
+def workers_on(device: str, workers: int) -> int:
+    """Processes that measure side by side: an accelerator is one's own."""
+    return workers if device == "cpu" else 1
 
 
 def print_inference(found: dict[str, Any]) -> None:

@@ -124,6 +124,11 @@ class Measurements:
                         least_seconds=least, random=target.is_random,
                     )  # fmt: skip
                     one = self._measurement(target, job)
+                    if one.path in found and found[one.path].job != job:
+                        raise ValueError(
+                            f"measured asks twice for {technique} on {name} with least_seconds {least:g} and "
+                            f"{found[one.path].job.least_seconds:g}: give the row one of them"
+                        )
                     found[one.path] = one
         return list(found.values())
 

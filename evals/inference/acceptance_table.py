@@ -23,7 +23,7 @@ def acceptance_rows(members: Sequence[Member], text: str, device: str = "cpu") -
     tokenizer: Any = AutoTokenizer.from_pretrained(members[0].checkpoint)
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     windows = [read_window(member.checkpoint) for member in members]
-    length = min(TOKENS, *(window // 2 for window in windows if window is not None))
+    length = min([TOKENS, *(window // 2 for window in windows if window is not None)])
     if len(tokens) < PROMPTS * length:
         raise ValueError(f"the text has {len(tokens)} tokens, {PROMPTS * length} are needed: give a longer one")
     step = len(tokens) // PROMPTS

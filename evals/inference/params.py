@@ -18,7 +18,8 @@ class Measured:
 
     models: `cell` of the suite that is measured, `suite/cell` of another, or `random`; without any the cells of that
     suite but the drafter. Of a cell the branch of most tokens is meant. Lengths are in tokens; a technique may be a
-    composition, `first x second`. least_seconds: where these rows are worth more, or less, than the stage's others.
+    composition, `first x second`. least_seconds: of these rows, in place of the stage's. No row is asked for twice
+    with different seconds.
     """
 
     techniques: tuple[str, ...]
@@ -69,9 +70,10 @@ class RandomModel:
 class InferenceParams:
     """The stage's part of params.yaml.
 
-    suite: whose cells are measured. drafter: the cell that drafts for the others. pairs: times that both sides take a
-    turn. least_seconds: for which they take turns, where so few take less. random: the shape of a model with random
-    weights, for speed alone. precision: techniques of which every branch of the suite tells what they cost it.
+    suite: whose cells are measured. drafter: the cell that drafts for the others. pairs: turns that both sides take.
+    least_seconds: where so many take less, they take as many more as last so long, to 31; ranks do not. random: the
+    shape of a model with random weights, for speed alone. precision: techniques of which every branch of the suite
+    tells what they cost it.
     """
 
     measured: tuple[Measured, ...]
@@ -98,4 +100,4 @@ class InferenceParams:
 
 def _check_seconds(least_seconds: float) -> None:
     if not 0 <= least_seconds < math.inf:
-        raise ValueError(f"least_seconds is {least_seconds}: give 0 or more")
+        raise ValueError(f"least_seconds is {least_seconds}: give a finite number, 0 or more")

@@ -14,6 +14,7 @@ from analysis.figures_serving import acceptance_against_size, distilled, diverge
 from analysis.inference import analyse
 from analysis.page import Section, write_page
 from analysis.pages_inference import QUESTION, inference_page, inference_sections
+from analysis.pages_resources import ability_section
 from analysis.report import write_report
 from analysis.wording_inference import crossing_text, heldout_sentence, law_text, open_between, si_open
 from tests.analysis.inference_rows import DETECTABLE, SETTINGS, SIZES, inference_table
@@ -141,6 +142,18 @@ def test_latencies_memory_and_abilities_stand_for_both_sides(table: dict) -> Non
     assert lossy[0][3:6] == ("0.625", "-0.013 (-0.025 to 0)", "52 of 1,920")
 
 
+def test_training_with_the_rounding_is_told_against_three_models(table: dict) -> None:
+    against = {
+        "against_original": {"delta": -0.5, "ci95": [-1, -0.25]},
+        "against_control": {"delta": 0.1, "ci95": [0, 0.2]},
+    }
+    (section,) = ability_section({"rows": [ok(table, kind="precision")[0] | against]})
+    told = dict(zip(section.columns, section.rows[0], strict=True))
+    assert told["log perplexity"] == "+0.001 (0.0005 to 0.002)"
+    assert told["against the original"] == "-0.5 (-1 to -0.25)"
+    assert told["against the reference quantised"] == "+0.1 (0 to 0.2)"
+
+
 def test_quality_figures_hold_every_measurement(table: dict) -> None:
     dots = [y for trace in markers(divergence_against_size(table)) for y in trace.y]
     assert sorted(dots) == sorted(row["kl"] for row in table["precision"] if row["status"] == "ok")
@@ -193,8 +206,13 @@ def test_sentences_count_what_was_foreseen(table: dict) -> None:
     assert said.startswith(f"Of {len(held)} laws of speed fitted without the largest member ")
     assert f"{sum(one['inside'] for one in held)} predict its ratio" in said
     lossy = [law["heldout"]["inside"] for law in table["laws"] if law["law"] == "quality" and law["heldout"]]
-    assert said.endswith(f"Of {len(lossy)} laws of divergence {sum(lossy)} do.")
+    assert said.endswith(
+        f"Of {len(lossy)} laws of divergence {sum(lossy)} predict the largest member's inside their 90% interval."
+    )
     assert heldout_sentence([]).startswith("No law of speed")
+    quality = [law for law in table["laws"] if law["law"] == "quality"]
+    assert heldout_sentence(quality).startswith("No law of speed has the five sizes that a prediction")
+    assert heldout_sentence(quality).endswith(said.rpartition("prediction. ")[2])
     assert open_between([None, 2.0]) == "2 or less"
     assert si_open([1500, None]) == "1.5k or more"
     assert open_between([None, None]) == "open"
@@ -206,7 +224,9 @@ def test_a_small_table_has_a_page_that_says_what_is_missing() -> None:
     rows |= analyse(rows)
     title, sections = inference_page(rows)
     assert title == "Inference: 15 with a speed, 1 incorrect, 1 unsupported"
-    assert "2 trained members: a law in N needs 3, add sizes" in texts(sections)
+    why = dict(titled(sections, "What could not be predicted").rows)
+    alike = "kv-cache, static-cache, bfloat16, int8-weight-only"
+    assert why["2 trained members: a law in N needs 3, add sizes"] == alike
     assert "No law of speed has the five sizes" in texts(sections)
     drawn = [section.title for section in sections if section.figure is not None]
     assert drawn == [QUESTION, "Speed against size", "Under load"]

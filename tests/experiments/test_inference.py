@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from analysis.inference import analyse
 from analysis.pages_inference import QUESTION
@@ -64,6 +65,23 @@ def asked() -> list[Measurement]:
     return Measurements(project, project.params.inference).rows
 
 
+def test_a_branch_that_diverged_is_left_out_of_the_familys_tables_and_named(
+    make_workplace, family, monkeypatch
+) -> None:
+    place = make_workplace()
+    place.tree = json.loads(json.dumps(family.tree))
+    place.set("inference.pairs", 6)
+    place.copy_runs(family)
+    path = place.path / f"runs/inference/{TARGET}/t20480/record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "diverged", "reason": "loss 9.1 at step 3"}))
+    monkeypatch.chdir(place.path)
+    project, said = Project.here(), Console(record=True, width=120)
+    assert project.params.inference is not None
+    found = inference.Family.of(Measurements(project, project.params.inference), said)
+    assert [*found.members] == [f"{DRAFTER}/t20480", f"{DRAFTER}/t40960", f"{TARGET}/t40960"]
+    assert f"inference/{TARGET}/t20480 diverged: it is left out of acceptance and precision" in said.export_text()
+
+
 def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found, monkeypatch) -> None:
     monkeypatch.chdir(family.path)
     rows = asked()
@@ -97,7 +115,7 @@ def test_a_block_may_take_turns_for_longer_than_the_stages_others(family, monkey
         assert {one.job.technique: one.job.least_seconds for one in asked()} == {
             "kv-cache": 2, "speculative": 2, "sdpa": 7,
         }  # fmt: skip
-        assert "in turns or for 2 or 7 s, the check first" in " ".join(
+        assert "6 turns of both sides, and more where so many take less than 2 or 7 s" in " ".join(
             family.scalelab("inference", "--dry-run").stdout.split()
         )
     finally:
@@ -141,11 +159,16 @@ def test_random_weights_do_not_make_results_old(family, found, monkeypatch) -> N
         ),
         ("inference.measured", [{"techniques": ["sdpa"]}], "prompt_tokens 64 and new_tokens 64: the window of "),
         ("inference.pairs", 5, "pairs is 5: give 6 or more, fewer have no interval of 95%"),
-        ("inference.least_seconds", -1.0, "least_seconds is -1.0: give 0 or more"),
+        ("inference.least_seconds", -1.0, "least_seconds is -1.0: give a finite number, 0 or more"),
         (
             "inference.measured",
             [{"techniques": ["sdpa"], "least_seconds": -2.0}],
-            "least_seconds is -2.0: give 0 or more",
+            "least_seconds is -2.0: give a finite number, 0 or more",
+        ),
+        (
+            "inference.measured",
+            [{"techniques": ["sdpa"], "prompts": [16], "outputs": [8], "least_seconds": least} for least in (1, 2)],
+            "measured asks twice for sdpa on w0016-l2-s0 with least_seconds 2 and 1: give the row one of them",
         ),
         ("inference.drafter", "w7", "inference names 'w7', which is no cell of inference"),
         ("inference.suite", "laws", "inference.suite is 'laws': choose one of law, inference"),
