@@ -106,15 +106,19 @@ def form_of(law: Table) -> str:
     return "regression" if law["law"].endswith("pooled") else law["form"] or "-"
 
 
+def subject_of(law: Table) -> str:
+    """What a law is of: a technique, or a rate of acceptance."""
+    return law.get("technique") or f"{law['rate']} acceptance"
+
+
 def setting_of(law: Table) -> str:
     """What a law holds for: its setting, or all of them, its precision and the suite of its members."""
-    settings = {"quality-pooled": "KL", "acceptance": "all settings"}
-    if law["law"] in settings:
-        return settings[law["law"]]
+    if law["law"] == "quality-pooled":
+        return "KL"
     if law["law"] == "quality":
         return f"KL at {si(law['tokens'])} tokens"
     setting = setting_text(law) if law["law"] == "speed" else "all settings"
-    return ", ".join(filter(None, (setting, law["dtype"], law.get("suite"))))
+    return ", ".join(filter(None, (setting, law.get("dtype"), law.get("suite"))))
 
 
 def heldout_section(table: Table) -> list[Section]:
@@ -124,15 +128,14 @@ def heldout_section(table: Table) -> list[Section]:
         held = law["heldout"]
         if law["law"] in ("speed", "quality") and held:
             rows.append((
-                law["technique"], setting_of(law), factor(held["prediction"], held["interval"]),
+                subject_of(law), setting_of(law), factor(held["prediction"], held["interval"]),
                 factor(held["measured"]), "inside" if held["inside"] else "outside",
                 f"{held['half_width_share']:.0%}", held["form"], str(held["num_fitted"]), si(held["params"]),
             ))  # fmt: skip
         elif held:
-            what = law.get("technique") or f"{law['rate']} acceptance"
             inside = f"{held['num_inside']} of {len(held['rows'])} rows"
             pooled.append((
-                what, setting_of(law), "-", "-", inside, "-", "regression",
+                subject_of(law), setting_of(law), "-", "-", inside, "-", "regression",
                 str(held["num_fitted"]), si(held["member"]),
             ))  # fmt: skip
     header = (
@@ -140,11 +143,7 @@ def heldout_section(table: Table) -> list[Section]:
         "largest",
     )  # fmt: skip
     note = heldout_sentence(table["laws"])
-    missing = Counter(
-        (law["heldout_reason"], law.get("technique") or f"{law['rate']} acceptance")
-        for law in table["laws"]
-        if law["heldout"] is None
-    )
+    missing = Counter((law["heldout_reason"], subject_of(law)) for law in table["laws"] if law["heldout"] is None)
     why: dict[str, list[str]] = {}
     for (reason, technique), count in missing.items():
         why.setdefault(reason, []).append(technique if count == 1 else f"{technique} ({count} laws)")

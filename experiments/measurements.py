@@ -72,8 +72,8 @@ class Measurement:
 
     @property
     def alone(self) -> bool:
-        """Whether it wants the machine for itself: several processes, or an accelerator."""
-        return KINDS.get(self.job.technique) == "parallel" or self.job.device != "cpu"
+        """Whether it wants the machine for itself: ranks are several processes."""
+        return KINDS.get(self.job.technique) == "parallel"
 
     def read(self) -> dict[str, Any] | None:
         """The row, None where it was not measured yet by this code on this machine."""

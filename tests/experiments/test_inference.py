@@ -1,6 +1,7 @@
 """The inference stage on a tiny project: rows that are kept, and one line for what cannot be measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from analysis.pages_inference import QUESTION
 from experiments import inference
 from experiments.measurements import Measurement, Measurements, held_out_text
 from experiments.project import Project
+from sweeps import store
 from tests.analysis.inference_rows import inference_table
 
 DRAFTER, TARGET = "w0016-l1-s0", "w0016-l2-s0"
@@ -104,6 +106,22 @@ def test_a_row_is_kept_as_long_as_nothing_that_decides_it_changes(family, found,
     with monkeypatch.context() as patch:
         patch.setattr("experiments.measurements.LIBRARIES", ("numpy",))
         assert [one.read() for one in asked()] == [None, None]
+
+
+def test_the_machine_is_measured_once_for_rows_of_the_same_code_and_pairs(family, found, monkeypatch) -> None:
+    monkeypatch.chdir(family.path)
+    project, path = Project.here(), Path("runs/measurements/machine.json")
+    params = project.params.inference
+    assert params is not None
+    told = store.read_json(path)
+    assert told["machine"]["control"] == found["control"]
+    (block,) = params.measured
+    other = replace(params, measured=(replace(block, techniques=("sdpa",), least_seconds=3.0), block))
+    assert inference.kept_machine(path, Measurements(project, other), workers=1) == told["machine"]
+    more = inference.kept_machine(path, Measurements(project, replace(params, pairs=7)), workers=1)
+    assert (told["machine"]["control"]["pairs"], more["control"]["pairs"]) == (6, 7)
+    assert more["ceilings"] != told["machine"]["ceilings"]
+    store.write_json(path, told)
 
 
 def test_a_block_may_take_turns_for_longer_than_the_stages_others(family, monkeypatch) -> None:
