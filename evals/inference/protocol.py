@@ -17,6 +17,7 @@ import torch
 CONTROLS = 20
 MOST_TURNS = 31  # half the error of seven; of more a row's process, which is drawn once, would be what is left
 CONFIDENCE = 0.95
+ORDERS = np.random.default_rng(0)  # of the works in a turn
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,11 @@ def take_turns(
 def interleaved(
     works: Sequence[Callable[[], object]], num_turns: int, device: torch.device, least_seconds: float = 0.0
 ) -> list[list[float]]:
-    """Seconds of each work in every turn, the order reversed every other turn.
+    """Seconds of each work in every turn, whose order is drawn.
+
+    By turns that only reversed it, what comes round with them (Python collects garbage every so many calls) would fall
+    on one side again and again. Drawn, a turn of equal works is a fair coin whatever the machine does (Fisher 1935),
+    and that is all that the interval of `median_interval` asks.
 
     There are `num_turns`, or as many more, to MOST_TURNS, as take `least_seconds` by the first of them: what is over
     soon is noisy, and costs little to be told well. Their number is settled before they show a ratio.
@@ -85,8 +90,8 @@ def interleaved(
     seconds: list[list[float]] = [[] for _ in works]
     turn = 0
     while turn < num_turns:
-        for work, own in list(zip(works, seconds, strict=True))[:: -1 if turn % 2 else 1]:
-            own.append(timed(work, device))
+        for place in ORDERS.permutation(len(works)):
+            seconds[place].append(timed(works[place], device))
         turn += 1
         if turn == 1:
             num_turns = max(num_turns, min(MOST_TURNS, math.ceil(least_seconds / sum(map(sum, seconds)))))

@@ -221,11 +221,14 @@ class SpeculativeDecoder:
     def round(self, sequence: list[int], choose: Choose, verify: Verify) -> tuple[Draft, list[int]]:
         """A draft after a sequence of which all but the last token was read, and what of it and after it stands.
 
-        Whole drafts only: one number of tokens a step is one compiled step.
+        One number of tokens a step is one compiled step: a draft is read as long as a whole one, or not at all where
+        there is none. What fills it up is never asked about, and rewound.
         """
         draft = self.drafter.draft(sequence, self.num_draft, choose)
-        tokens_1Q = torch.tensor([[sequence[-1], *draft.tokens]], device=self.target.model.device)
-        num_accepted, token = verify(self.target.step(tokens_1Q)[0], draft)
+        read = [sequence[-1], *draft.tokens]
+        fill = [0] * (self.num_draft - len(draft.tokens)) if draft.tokens else []
+        logits_QV = self.target.step(torch.tensor([read + fill], device=self.target.model.device))[0, : len(read)]
+        num_accepted, token = verify(logits_QV, draft)
         self.target.rewind(len(sequence) + num_accepted)
         return draft, [*draft.tokens[:num_accepted], token]
 

@@ -1,46 +1,57 @@
 """Paired timing: the interval covers what it says, the control finds nothing where nothing is."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from evals.inference import protocol
-from evals.inference.protocol import CONTROLS, MOST_TURNS, Pairs, control, interleaved, median_interval
+from evals.inference.protocol import CONTROLS, MOST_TURNS, Pairs, control, interleaved, median_interval, take_turns
 
 CPU = torch.device("cpu")
-REPETITIONS = 4_000
+REPETITIONS = 2_000
 
 
-def false_alarms(num_pairs: int, drift: float, order: float, seed: int = 0) -> float:
-    """Share of controls whose interval leaves out 1, the same work on both sides, on simulated seconds.
+@pytest.fixture
+def false_alarms(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, np.ndarray], float]:
+    """Share of controls whose interval leaves out 1: of so many pairs, call after call slower by the given factors.
 
-    Noise is log-normal with a heavy tail (a tenth of the calls are held up); `drift` is by what factor the machine is
-    slower at the end than at the beginning, `order` by what factor the second of a pair is faster.
+    The calls' seconds are simulated: log-normal, and a tenth of them are held up.
     """
-    generator = np.random.default_rng(seed)
-    shape = (REPETITIONS, num_pairs, 2)
-    held_up = np.where(generator.random(shape) < 0.1, generator.exponential(0.5, shape), 0.0)
-    seconds = np.exp(0.1 * generator.standard_normal(shape) + held_up)
-    seconds *= np.linspace(1, drift, num_pairs * 2).reshape(num_pairs, 2)
-    seconds[..., 1] /= order
-    first, second = seconds[..., 0], seconds[..., 1]
-    even = np.arange(num_pairs) % 2 == 0
-    ratios = np.where(even, first / second, second / first)
-    intervals = [median_interval(row)[1] for row in ratios]
-    return float(np.mean([not low <= 1 <= high for low, high in intervals]))
+
+    def share(num_pairs: int, slower: np.ndarray) -> float:
+        generator = np.random.default_rng(0)
+        num_calls = REPETITIONS * num_pairs * 2
+        held_up = np.where(generator.random(num_calls) < 0.1, generator.exponential(0.5, num_calls), 0.0)
+        seconds = np.exp(0.1 * generator.standard_normal(num_calls) + held_up) * np.resize(slower, num_calls)
+        clock = iter(seconds.tolist())
+        monkeypatch.setattr(protocol, "ORDERS", generator)
+        monkeypatch.setattr(protocol, "timed", lambda work, device: next(clock))
+        intervals = [take_turns(int, int, num_pairs, CPU).ratio()[1] for _ in range(REPETITIONS)]
+        return float(np.mean([not low <= 1 <= high for low, high in intervals]))
+
+    return share
 
 
 @pytest.mark.parametrize(("num_pairs", "nominal"), [(7, 0.0156), (9, 0.0391), (11, 0.0117), (15, 0.0352), (21, 0.0266)])
-def test_false_alarms_are_as_rare_as_the_sign_test_says(num_pairs: int, nominal: float) -> None:
-    """Within three standard errors of 4,000 repetitions."""
+@pytest.mark.parametrize(
+    "slower",
+    [
+        np.ones(1),
+        np.linspace(1, 1.5, 97),  # a machine that grows slower again and again
+        np.array([1, 1.05]),  # the second call of a turn
+        np.array([2, 1, 1, 1]),  # every fourth: what comes round with two turns
+    ],
+    ids=["even", "drift", "second", "fourth"],
+)
+def test_false_alarms_are_as_rare_as_the_sign_test_says(
+    false_alarms: Callable[[int, np.ndarray], float], slower: np.ndarray, num_pairs: int, nominal: float
+) -> None:
+    """Within three standard errors of the repetitions, whatever else the machine does."""
     error = 3 * (nominal * (1 - nominal) / REPETITIONS) ** 0.5
-    assert false_alarms(num_pairs, drift=1.0, order=1.0) == pytest.approx(nominal, abs=error)
-
-
-def test_a_drift_or_a_favoured_place_gives_no_more_of_them() -> None:
-    """A machine that grows slower by half, and a second call that is a twentieth faster: turns make up for both."""
-    assert false_alarms(9, drift=1.5, order=1.0) < 0.05
-    assert false_alarms(9, drift=1.0, order=1.05) < 0.05
+    assert false_alarms(num_pairs, slower) == pytest.approx(nominal, abs=error)
 
 
 def test_the_interval_is_of_order_statistics() -> None:
@@ -56,11 +67,14 @@ def test_ratio_of_known_seconds() -> None:
     assert (low, high) == (1.9, 2.1)
 
 
-def test_works_take_turns_and_the_order_is_reversed() -> None:
+def test_works_take_turns_whose_order_is_drawn() -> None:
     heard: list[str] = []
-    seconds = interleaved([lambda: heard.append("a"), lambda: heard.append("b"), lambda: heard.append("c")], 3, CPU)
-    assert "".join(heard) == "abccbaabc"
-    assert [len(own) for own in seconds] == [3, 3, 3]
+    works = [partial(heard.append, name) for name in "abc"]
+    seconds = interleaved(works, 30, CPU)
+    turns = ["".join(heard[start : start + 3]) for start in range(0, 90, 3)]
+    assert {"".join(sorted(turn)) for turn in turns} == {"abc"}
+    assert len(set(turns)) == 6
+    assert [len(own) for own in seconds] == [30, 30, 30]
     assert all(one > 0 for own in seconds for one in own)
 
 

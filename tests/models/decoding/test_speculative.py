@@ -57,6 +57,16 @@ def test_lookup_proposes_what_followed_the_longest_suffix() -> None:
     assert draft([1, 2, 3]) == []
 
 
+def test_steps_are_of_one_token_or_of_a_whole_draft(target, prompts_BT, monkeypatch) -> None:
+    """Each other length were one more step to compile, though lookup proposes one to four tokens."""
+    decoder = SpeculativeDecoder(static(target), PromptLookup(), 4)
+    lengths, step = set(), StaticDecoder.step
+    monkeypatch.setattr(StaticDecoder, "step", lambda self, tokens: lengths.add(tokens.shape[1]) or step(self, tokens))
+    proposed_G = sum(torch.tensor(decoder.greedy(row_T[None], 40).proposed_G) for row_T in prompts_BT)
+    assert lengths == {1, 5}
+    assert proposed_G[0] > proposed_G[3]
+
+
 def test_early_exit_shares_its_weights_and_leaves_the_model_alone(target, prompts_BT) -> None:
     with torch.inference_mode():
         before = target(input_ids=prompts_BT).logits
