@@ -70,11 +70,11 @@ def test_ratio_of_known_seconds() -> None:
 def test_works_take_turns_whose_order_is_drawn() -> None:
     heard: list[str] = []
     works = [partial(heard.append, name) for name in "abc"]
-    seconds = interleaved(works, 30, CPU)
-    turns = ["".join(heard[start : start + 3]) for start in range(0, 90, 3)]
+    seconds = interleaved(works, 100, CPU)
+    turns = ["".join(heard[start : start + 3]) for start in range(0, 300, 3)]
     assert {"".join(sorted(turn)) for turn in turns} == {"abc"}
     assert len(set(turns)) == 6
-    assert [len(own) for own in seconds] == [30, 30, 30]
+    assert [len(own) for own in seconds] == [100, 100, 100]
     assert all(one > 0 for own in seconds for one in own)
 
 
