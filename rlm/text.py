@@ -140,6 +140,11 @@ class Text:
     def __contains__(self, literal: str) -> bool:
         return self.source.data.find(literal.encode(), self.start, self.end) >= 0
 
+    def blocks(self) -> Iterator[bytes]:
+        """Its bytes, some at a time."""
+        for start in range(self.start, self.end, BLOCK):
+            yield self.source.data[start : min(start + BLOCK, self.end)]
+
     def find(self, literal: str, start: int = 0) -> int:
         """The first character of the literal at `start` or after it, -1 where it is not."""
         offset = self.source.character(self.start)

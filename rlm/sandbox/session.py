@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from rlm.text import Text
 
 # What a program may call. They run in the host, one at a time, in the thread that runs the program. Arguments and
 # results are None, bool, int, float, str, lists, dicts with str keys, or texts.
@@ -44,13 +46,50 @@ class Ran:
     lost: bool = False
 
 
+class Printed:
+    """The first `most` characters of what is printed, and how many more there were."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self._parts, self._heard = most, [], 0
+
+    def hear(self, stream: str, text: str) -> None:
+        """More of it."""
+        room = self.most - self._heard
+        if room > 0:
+            self._parts.append(text[:room])
+        self._heard += len(text)
+
+    @property
+    def text(self) -> str:
+        """What was kept."""
+        more = self._heard - self.most
+        return "".join(self._parts) + (f"\n[{more} characters more]\n" if more > 0 else "")
+
+
 class Session(Protocol):
-    """Runs programs. An error in one is told and leaves what was bound before it."""
+    """Runs programs. An error in one is told and leaves what was bound before it, as does one of a host's function."""
 
     def run(self, program: str) -> Ran:
-        """Blocks until the program is over; what the host's functions raise as BaseException passes through."""
+        """Blocks until the program is over."""
         ...
 
     def close(self) -> None:
         """Ends what is left of it."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Makes sessions, from when it is entered until it is left."""
+
+    @property
+    def profile(self) -> Literal["sealed", "open"]:
+        """sealed: text reaches no program, only models read it. open: all of Python, in a jail."""
+        ...
+
+    def __enter__(self) -> "Sandbox": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def session(self, functions: Functions, limits: Limits, context: Text, question: str) -> Session:
+        """A session whose programs find the text as `context`; what they are to find out is in `question`."""
         ...

@@ -1,0 +1,57 @@
+"""Answers of an earlier run instead of the model's: to resume after a crash, to audit, to test without a model."""
+
+import hashlib
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlm.lm import LanguageModel, Messages, ModelError, Price, Reply, count_bytes
+
+
+def call_key(name: str, messages: Messages, max_tokens: int) -> str:
+    """What calls share that ask the same of the same model."""
+    asked = json.dumps([name, [asdict(message) for message in messages], max_tokens])
+    return hashlib.sha256(asked.encode(errors="backslashreplace")).hexdigest()[:24]
+
+
+class Replayed:
+    """A model that answers as it did in a trace, as far as that goes, and then itself.
+
+    Of calls that ask the same the first recorded answer is given first.
+    """
+
+    def __init__(self, lm: LanguageModel, events: Iterable[Mapping[str, Any]]) -> None:
+        self.lm, self.name, self.window, self.price = lm, lm.name, lm.window, lm.price
+        self._recorded: dict[str, deque[Reply]] = defaultdict(deque)
+        for event in events:
+            if event["event"] == "call" and event["error"] is None and not event["replayed"]:
+                reply = Reply(event["reply"], event["prompt_tokens"], event["completion_tokens"], replayed=True)
+                self._recorded[event["key"]].append(reply)
+
+    def most_tokens(self, messages: Messages) -> int:
+        """As the model counts."""
+        return self.lm.most_tokens(messages)
+
+    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
+        """The recorded answer, or the model's."""
+        recorded = self._recorded.get(call_key(self.name, messages, max_tokens))
+        return recorded.popleft() if recorded else await self.lm.complete(messages, max_tokens)
+
+
+@dataclass
+class Silent:
+    """Stands for a model that is not there: with `Replayed`, what was recorded is all there is."""
+
+    name: str
+    window: int
+    price: Price = Price()
+
+    def most_tokens(self, messages: Messages) -> int:
+        """Bytes, and room for a template."""
+        return count_bytes(messages)
+
+    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
+        """Raises ModelError."""
+        raise ModelError(f"{self.name}: the trace has no answer to this call")
