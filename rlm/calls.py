@@ -27,7 +27,9 @@ class Caller:
     ) -> Reply:
         """The model's answer; the ledger has what it cost, whether it came or not.
 
-        The prompt is made when it is the call's turn: of those that wait the texts are not in memory. Raises TooLong, Exhausted where the budget does not allow the call or its seconds end during it, and ModelError.
+        The prompt is made when it is the call's turn: of those that wait the texts are not in memory.
+
+        Raises TooLong, Exhausted where the budget does not allow the call or its seconds end during it, and ModelError.
         """
         async with self._places:
             messages = prompt()

@@ -34,9 +34,9 @@ SEALED_TEXTS = """\
   question): texts of the same kind. peek(text) prints its beginning for you to see."""
 
 CALLS = """\
-- ask(question, text): a language model reads the text (at most about {characters} characters at a time) and answers with
-  a str. ask_all(question, texts): the same for each of a list, side by side; give it many texts rather than call ask
-  in a loop.
+- ask(question, text): a language model reads the text (at most about {characters} characters at a time) and answers
+  with a str. ask_all(question, texts): the same for each of a list, side by side; give it many texts rather than call
+  ask in a loop.
 """
 
 RECURSION = """\

@@ -46,7 +46,7 @@ class Silent:
 
     name: str
     window: int
-    price: Price = Price()
+    price: Price
 
     def most_tokens(self, messages: Messages) -> int:
         """Bytes, and room for a template."""

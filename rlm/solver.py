@@ -32,8 +32,8 @@ SCHEMA_VERSION = 1
 class Solution:
     """What a run found.
 
-    status: done; exhausted, where the budget or the turns ended first and `answer` is the best until then; failed, where
-    a model did not answer. reason: why it is not done.
+    status: done; exhausted, where the budget or the turns ended first and `answer` is the best until then; failed,
+    where a model did not answer. reason: why it is not done.
     """
 
     answer: Any
@@ -63,8 +63,8 @@ class RLM:
     sandbox: Sandbox = field(default_factory=Sealed)
     prompts: Prompts = field(default_factory=Chat)
     depth: int = 1
-    budget: Budget = Budget()
-    limits: Limits = Limits()
+    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
     max_turns: int = 12
     max_tokens: int = 1024
     leaf_tokens: int = 256

@@ -1,4 +1,4 @@
-"""What a run did, event by event as it happens: a file of JSON lines, from which it can be told, replayed and resumed."""
+"""What a run did, event by event as it happens: a file of JSON lines, by which it is told, replayed and resumed."""
 
 import json
 from pathlib import Path

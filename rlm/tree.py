@@ -12,7 +12,7 @@ from rlm.budget import Exhausted, Ledger
 from rlm.calls import Caller, TooLong
 from rlm.lm import LanguageModel, Message, Messages, ModelError
 from rlm.prompts import Setting
-from rlm.sandbox.session import Ran, Sandbox, Session
+from rlm.sandbox.session import Ran, Sandbox
 from rlm.text import Text
 from rlm.trace import Trace
 
