@@ -33,10 +33,10 @@ class Caller:
         """
         async with self._places:
             messages = prompt()
-            most = lm.most_tokens(messages)
-            if most + max_tokens > lm.window:
+            asked, most = lm.num_tokens(messages), lm.most_tokens(messages)
+            if asked + max_tokens > lm.window:
                 raise TooLong(
-                    f"{most} tokens and {max_tokens} of an answer do not fit a window of {lm.window}: give less text"
+                    f"{asked} tokens and {max_tokens} of an answer do not fit a window of {lm.window}: give less text"
                 )
             reserved = ledger.reserve(most + max_tokens, lm.price.of(most, max_tokens))
             reply, error, began = None, "cancelled", time.perf_counter()

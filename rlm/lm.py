@@ -77,8 +77,12 @@ class LanguageModel(Protocol):
         """Of its tokens."""
         ...
 
+    def num_tokens(self, messages: Messages) -> int:
+        """Tokens of the prompt, or about as many where a server has the tokenizer."""
+        ...
+
     def most_tokens(self, messages: Messages) -> int:
-        """Tokens of the prompt, or more; never fewer."""
+        """Tokens that the prompt cannot exceed."""
         ...
 
     async def complete(self, messages: Messages, max_tokens: int) -> Reply:
@@ -88,7 +92,7 @@ class LanguageModel(Protocol):
 
 def count_bytes(messages: Messages) -> int:
     """What no tokenizer that falls back to bytes exceeds, but for what a template puts around messages."""
-    return sum(len(message.content.encode()) for message in messages)
+    return sum(len(message.content.encode(errors="replace")) for message in messages)
 
 
 @dataclass
@@ -105,9 +109,13 @@ class Scripted:
     seconds: float = 0.0
     heard: list[Messages] = field(default_factory=list)
 
-    def most_tokens(self, messages: Messages) -> int:
+    def num_tokens(self, messages: Messages) -> int:
         """Words."""
         return sum(len(message.content.split()) for message in messages)
+
+    def most_tokens(self, messages: Messages) -> int:
+        """The same."""
+        return self.num_tokens(messages)
 
     async def complete(self, messages: Messages, max_tokens: int) -> Reply:
         """The next answer, cut to so many words; raises ModelError where there are no more."""
@@ -124,4 +132,4 @@ class Scripted:
         words = len(text.split())
         if words > max_tokens:
             text, words = " ".join(text.split()[:max_tokens]), max_tokens
-        return Reply(text, self.most_tokens(messages), words)
+        return Reply(text, self.num_tokens(messages), words)

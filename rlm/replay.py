@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlm.lm import LanguageModel, Messages, ModelError, Price, Reply, count_bytes
+from rlm.lm import LanguageModel, Messages, ModelError, Price, Reply
 
 
 def call_key(name: str, messages: Messages, max_tokens: int) -> str:
@@ -30,6 +30,10 @@ class Replayed:
                 reply = Reply(event["reply"], event["prompt_tokens"], event["completion_tokens"], replayed=True)
                 self._recorded[event["key"]].append(reply)
 
+    def num_tokens(self, messages: Messages) -> int:
+        """As the model counts."""
+        return self.lm.num_tokens(messages)
+
     def most_tokens(self, messages: Messages) -> int:
         """As the model counts."""
         return self.lm.most_tokens(messages)
@@ -48,9 +52,13 @@ class Silent:
     window: int
     price: Price
 
+    def num_tokens(self, messages: Messages) -> int:
+        """None: what was recorded did fit."""
+        return 0
+
     def most_tokens(self, messages: Messages) -> int:
-        """Bytes, and room for a template."""
-        return count_bytes(messages)
+        """The window."""
+        return self.window
 
     async def complete(self, messages: Messages, max_tokens: int) -> Reply:
         """Raises ModelError."""

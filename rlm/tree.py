@@ -171,7 +171,7 @@ class Tree:
 
     def _setting(self, node: Node) -> Setting:
         reader = self.models[-1]
-        room = reader.window - self.asked.leaf_tokens - reader.most_tokens(self.asked.prompts.leaf(node.question, ""))
+        room = reader.window - self.asked.leaf_tokens - reader.num_tokens(self.asked.prompts.leaf(node.question, ""))
         return Setting(
             self.sandbox.profile, node.depth, self.asked.limits.printed, max(0, room) * CHARACTERS_A_TOKEN,
             _caps(node.ledger),
@@ -180,7 +180,7 @@ class Tree:
 
 def _fitting(messages: Messages, num_kept: int, lm: LanguageModel, max_tokens: int) -> Messages:
     """The messages, but for the earliest programs and outputs that the window has no room for."""
-    while lm.most_tokens(messages) + max_tokens > lm.window and len(messages) > num_kept + 2:
+    while lm.num_tokens(messages) + max_tokens > lm.window and len(messages) > num_kept + 2:
         messages = (*messages[:num_kept], *messages[num_kept + 2 :])
     return messages
 
