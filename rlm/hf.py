@@ -28,12 +28,12 @@ class HuggingFace:
     Raises ValueError where there is no such model.
     """
 
-    price = Price()
-
-    def __init__(self, folder: Path, device: str = "cpu", window: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, device: str = "cpu", window: int | None = None, price: Price | None = None
+    ) -> None:
         if not (folder / "config.json").exists():
             raise ValueError(f"lm hf:{folder}: no config.json there: name a Hugging Face directory")
-        self.name = f"hf:{folder}"
+        self.name, self.price = f"hf:{folder}", price or Price()
         self.device = torch.device(device)
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)

@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from rlm.lm import LanguageModel, Messages, ModelError, Price, Reply
+from rlm.lm import LanguageModel, Messages, ModelError, Reply
 
 
 def call_key(name: str, messages: Messages, max_tokens: int) -> str:
@@ -17,13 +17,14 @@ def call_key(name: str, messages: Messages, max_tokens: int) -> str:
 
 
 class Replayed:
-    """A model that answers as it did in a trace, as far as that goes, and then itself.
+    """A model that answers as it did in a trace, as far as that goes, and then itself; with `only` not even then.
 
     Of calls that ask the same the first recorded answer is given first.
     """
 
-    def __init__(self, lm: LanguageModel, events: Iterable[Mapping[str, Any]]) -> None:
-        self.lm, self.name, self.window, self.price = lm, lm.name, lm.window, lm.price
+    def __init__(self, lm: LanguageModel, events: Iterable[Mapping[str, Any]], *, only: bool = False) -> None:
+        self.lm, self.only = lm, only
+        self.name, self.window, self.price = lm.name, lm.window, lm.price
         self._recorded: dict[str, deque[Reply]] = defaultdict(deque)
         for event in events:
             if event["event"] == "call" and event["error"] is None and not event["replayed"]:
@@ -41,25 +42,8 @@ class Replayed:
     async def complete(self, messages: Messages, max_tokens: int) -> Reply:
         """The recorded answer, or the model's."""
         recorded = self._recorded.get(call_key(self.name, messages, max_tokens))
-        return recorded.popleft() if recorded else await self.lm.complete(messages, max_tokens)
-
-
-@dataclass
-class Silent:
-    """Stands for a model that is not there: with `Replayed`, what was recorded is all there is."""
-
-    name: str
-    window: int
-    price: Price
-
-    def num_tokens(self, messages: Messages) -> int:
-        """None: what was recorded did fit."""
-        return 0
-
-    def most_tokens(self, messages: Messages) -> int:
-        """The window."""
-        return self.window
-
-    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
-        """Raises ModelError."""
-        raise ModelError(f"{self.name}: the trace has no answer to this call")
+        if recorded:
+            return recorded.popleft()
+        if self.only:
+            raise ModelError(f"{self.name}: the trace has no answer to this call")
+        return await self.lm.complete(messages, max_tokens)

@@ -1,4 +1,4 @@
-"""A model behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, `transformers serve`, or a hosted one.
+"""A model behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, `transformers serve`, a hosted one.
 
 The `openai` package makes the requests, and repeats those that may succeed the second time (a lost connection, 408,
 409, 429, 5xx), waiting as long as the server asks for, or ever longer.

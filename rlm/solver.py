@@ -22,7 +22,7 @@ from rlm.replay import Replayed
 from rlm.sandbox.sealed import Sealed
 from rlm.sandbox.session import Limits, Sandbox
 from rlm.text import Text, gather
-from rlm.trace import Trace, read_events
+from rlm.trace import Listen, Trace, read_events
 from rlm.tree import Status, Tree
 
 SCHEMA_VERSION = 1
@@ -54,7 +54,7 @@ class RLM:
     lm: the model, or one for each level from the root down, the last for all below. depth: of sub-calls; 0: programs
     alone, 1: they ask models, 2: they ask solvers that ask models. max_tokens: of a root's reply; leaf_tokens: of a
     sub-call's. max_turns: programs of a node. trace: where to write what happens; with `resume` what is there already
-    is not asked again.
+    is not asked again. listen: is told of every event as it happens.
 
     Raises ValueError for what makes no solver.
     """
@@ -71,6 +71,7 @@ class RLM:
     concurrency: int = 16
     trace: Path | None = None
     resume: bool = False
+    listen: Listen | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -118,7 +119,7 @@ class RLM:
         if self.trace is not None and self.trace.exists():
             models = self._resumed(asked)
         ledger = Ledger(self.budget)
-        with Trace(self.trace) as trace, self.sandbox as sandbox:
+        with Trace(self.trace, self.listen) as trace, self.sandbox as sandbox:
             trace.write("run", **asked)
             tree = Tree(replace(self, lm=list(models)), sandbox, Caller(trace, self.concurrency), trace, answer_type)
             found = await tree.solve(question, text, self.depth, ledger)

@@ -85,7 +85,10 @@ class Text:
     def open(path: Path) -> "Text":
         """The whole file; raises ValueError where it is no text, OSError where it cannot be read."""
         with path.open("rb") as file:
-            return Text(Source(file))
+            try:
+                return Text(Source(file))
+            except ValueError as error:
+                raise ValueError(f"context {path}: {error}") from None
 
     @staticmethod
     def of(text: str) -> "Text":

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rlm.budget import Exhausted, Ledger
+from rlm.budget import Budget, Exhausted, Ledger
 from rlm.calls import Caller, TooLong
 from rlm.lm import LanguageModel, Message, Messages, ModelError
 from rlm.prompts import Setting
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 Status = Literal["done", "exhausted", "failed"]
 Found = TypeVar("Found")
+LEAF_PROMPT_TOKENS = 128  # about, of a sub-call's question and rules
 CHARACTERS_A_TOKEN = 3  # of a text that a sub-call is offered: few, so that most texts of that length fit
 NO_PROGRAM = "Your reply had no program: reply with one in a ```python fence, and call answer(value) when you know."
 
@@ -170,11 +170,11 @@ class Tree:
         return Outcome(node.best, "exhausted", f"max_turns {asked.max_turns}: no final answer until then")
 
     def _setting(self, node: Node) -> Setting:
-        reader = self.models[-1]
-        room = reader.window - self.asked.leaf_tokens - reader.num_tokens(self.asked.prompts.leaf(node.question, ""))
+        """The same in every run, whatever was spent until then: a prompt that differed would not be found again."""
+        room = self.models[-1].window - self.asked.leaf_tokens - LEAF_PROMPT_TOKENS
         return Setting(
             self.sandbox.profile, node.depth, self.asked.limits.printed, max(0, room) * CHARACTERS_A_TOKEN,
-            _caps(node.ledger),
+            _caps(self.asked.budget) if node.number == 0 else "",
         )  # fmt: skip
 
 
@@ -190,10 +190,10 @@ def _told(ran: Ran) -> str:
     return (f"{ran.printed}{ran.error or ''}" or "[nothing printed]") + lost
 
 
-def _caps(ledger: Ledger) -> str:
-    """What is left, in a sentence; nothing where nothing is capped."""
-    left = {name: ledger.left(name) for name in ("calls", "tokens")} | {"seconds": ledger.seconds_left}
-    told = [f"{int(value)} {name}" for name, value in left.items() if not math.isinf(value)]
+def _caps(budget: Budget) -> str:
+    """The whole run's, in a sentence; nothing where nothing is capped."""
+    caps = {"calls": budget.calls, "tokens": budget.tokens, "seconds": budget.seconds, "US dollars": budget.usd}
+    told = [f"{cap:,} {name}" for name, cap in caps.items() if cap is not None]
     return f"You have {', '.join(told)} for all of this." if told else ""
 
 
