@@ -1,12 +1,10 @@
 """What a chat model is told: the rules of its REPL, what its programs gave, and a sub-call's question."""
 
-import ast
-import re
-import textwrap
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from rlm.lm import Message, Messages
+from rlm.programs import fenced_program
 from rlm.text import Text
 
 SYSTEM = """\
@@ -108,27 +106,3 @@ class Chat:
     def program(self, reply: str) -> str | None:
         """The first fenced program."""
         return fenced_program(reply)
-
-
-OPENING = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(python|py|python3|repl|)[ \t]*$", re.MULTILINE | re.IGNORECASE)
-
-
-def fenced_program(reply: str) -> str | None:
-    """What stands in the first fence for Python, or for no language.
-
-    A program may have fences in its strings: of the lines that could close it, the first counts after which it can be
-    parsed, and where none can, the first. A fence that nothing closes ends with the reply.
-    """
-    opening = OPENING.search(reply)
-    if opening is None:
-        return None
-    fence, body = opening[1], reply[opening.end() :].removeprefix("\n")
-    closing = re.compile(rf"^[ \t]*{fence[0]}{{{len(fence)},}}[ \t]*$", re.MULTILINE)
-    candidates = [body[: found.start()] for found in closing.finditer(body)] or [body]
-    for candidate in candidates:
-        try:
-            ast.parse(textwrap.dedent(candidate))
-        except (SyntaxError, ValueError):  # ValueError: a NUL
-            continue
-        return textwrap.dedent(candidate)
-    return textwrap.dedent(candidates[0])

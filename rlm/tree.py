@@ -1,9 +1,9 @@
 """The tree of a run: solvers that write programs, and the sub-calls that the programs make."""
 
 import asyncio
-import contextlib
+import threading
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ from rlm.budget import Budget, Exhausted, Ledger
 from rlm.calls import Caller, TooLong
 from rlm.lm import LanguageModel, Message, Messages, ModelError
 from rlm.prompts import Setting
-from rlm.sandbox.session import Ran, Sandbox
+from rlm.sandbox.session import Ran, Sandbox, Session
 from rlm.text import Text
 from rlm.trace import Trace
 
@@ -42,6 +42,8 @@ class Node:
         self.loop = asyncio.get_running_loop()
         self.best: Any = None
         self.ready = False
+        self.over = False
+        self.waiting: set[Future[Any]] = set()
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """What its programs may call: they wait in their own thread while the loop goes on."""
@@ -75,7 +77,21 @@ class Node:
         return self._await(self._all(self._rlm, question, texts))
 
     def _await(self, work: Coroutine[Any, Any, Found]) -> Found:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        if self.over:
+            work.close()
+            raise RuntimeError("the run is over")
+        waiting = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self.waiting.add(waiting)
+        try:
+            return waiting.result()
+        finally:
+            self.waiting.discard(waiting)
+
+    def cancel(self) -> None:
+        """Ends what its program waits for, when the run itself is to end: the program is told of an error."""
+        self.over = True
+        for waiting in list(self.waiting):
+            waiting.cancel()
 
     async def _all(
         self, one: Callable[[str, Text | str], Coroutine[Any, Any, Found]], question: str, texts: Sequence[Text | str]
@@ -145,9 +161,9 @@ class Tree:
     async def _root(self, node: Node, lm: LanguageModel, context: Text) -> Outcome:
         asked = self.asked
         begin = asked.prompts.begin(node.question, context, self._setting(node))
-        messages, loop = begin, asyncio.get_running_loop()
+        messages = begin
         session = self.sandbox.session(node.functions(), asked.limits, context, node.question)
-        with ThreadPoolExecutor(1) as thread, contextlib.closing(session):
+        try:
             for _ in range(asked.max_turns):
                 messages = _fitting(messages, len(begin), lm, asked.max_tokens)
                 try:
@@ -161,12 +177,18 @@ class Tree:
                 output = NO_PROGRAM
                 program = asked.prompts.program(reply.text)
                 if program is not None:
-                    ran = await loop.run_in_executor(thread, session.run, program)
+                    ran = await _in_thread(session, program)
                     self.trace.write("program", node=node.number, code=program, **vars(ran))
                     output = _told(ran)
                 if node.ready:
                     return Outcome(node.best, "done", "")
                 messages = (*messages, Message("assistant", reply.text), asked.prompts.told(output))
+        except asyncio.CancelledError:
+            node.cancel()  # and leave the session to the sandbox's end: a program may still run in it
+            raise
+        finally:
+            if not node.over:
+                session.close()
         return Outcome(node.best, "exhausted", f"max_turns {asked.max_turns}: no final answer until then")
 
     def _setting(self, node: Node) -> Setting:
@@ -176,6 +198,31 @@ class Tree:
             self.sandbox.profile, node.depth, self.asked.limits.printed, max(0, room) * CHARACTERS_A_TOKEN,
             _caps(self.asked.budget) if node.number == 0 else "",
         )  # fmt: skip
+
+
+async def _in_thread(session: Session, program: str) -> Ran:
+    """Runs a program in a thread that nothing waits for: a run that is interrupted ends before its program does."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Ran] = loop.create_future()
+
+    def settle(ran: Ran | None) -> None:
+        if found.cancelled():
+            return
+        if ran is None:
+            found.set_exception(RuntimeError("the sandbox failed; its traceback is above"))
+        else:
+            found.set_result(ran)
+
+    def run() -> None:
+        ran = None
+        try:
+            ran = session.run(program)
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, ran)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await found
 
 
 def _fitting(messages: Messages, num_kept: int, lm: LanguageModel, max_tokens: int) -> Messages:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pydantic_monty
 from pydantic_monty import ClassInstance, Monty, MontySession
 
+from rlm.programs import parsed
 from rlm.sandbox.session import Functions, Limits, Printed, Ran, Session
 from rlm.text import Text
 
@@ -143,11 +144,8 @@ def opened(value: Any) -> Any:
 
 def forbidden(program: str) -> str | None:
     """Why a program may not run, None where it may: of modules only those that work on answers."""
-    try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError):
-        return None  # told as any error of a program
-    for part in ast.walk(tree):
+    tree = parsed(program)
+    for part in ast.walk(tree) if tree else ():  # without one, the error is told as any of a program
         named = []
         if isinstance(part, ast.Import):
             named = [alias.name for alias in part.names]
