@@ -29,7 +29,7 @@ OPEN_TEXTS = """\
 SEALED_TEXTS = """\
 - context: a text that only sub-calls can read. context.size (characters), context.num_lines; context.lines(a, b),
   context.split(num_bytes) (a list that ends at line ends), context.grep(literal) (the lines that have a literal of the
-  question): texts of the same kind. peek(text) prints its beginning for you to see."""
+  question or of an answer): texts of the same kind. peek(text) prints its beginning for you to see."""
 
 CALLS = """\
 - ask(question, text): a language model reads the text (at most about {characters} characters at a time) and answers

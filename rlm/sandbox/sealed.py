@@ -1,7 +1,7 @@
 """The sealed profile: programs in pydantic-monty, to which a text is a thing to hand on and never to read.
 
-Only models turn text into values. What a program may learn of it besides is how long it is and where literals of the
-question stand; an answer is what a model said.
+Only models turn text into values. What a program may learn of it besides is how long it is, and where literals stand
+that it has from the question or from a model's answer.
 """
 
 import ast
@@ -39,31 +39,31 @@ class Sealed:
 
 
 class Opaque:
-    """A text as a program has it."""
+    """A text as a program has it; known: the question, and what models answered in the session."""
 
-    def __init__(self, text: Text, question: str) -> None:
-        self.text, self.question = text, question
+    def __init__(self, text: Text, known: list[str]) -> None:
+        self.text, self.known = text, known
         self.size, self.num_lines = len(text), text.num_lines
 
     def lines(self, first: int, last: int) -> ClassInstance:
         """The lines from `first` to before `last`."""
-        return shown(self.text.lines(first, last), self.question)
+        return shown(self.text.lines(first, last), self.known)
 
     def split(self, num_bytes: int) -> list[ClassInstance]:
         """Parts of at most so many bytes."""
-        return [shown(part, self.question) for part in self.text.split(num_bytes)]
+        return [shown(part, self.known) for part in self.text.split(num_bytes)]
 
     def grep(self, literal: str) -> list[ClassInstance]:
-        """Lines that a literal of the question stands in; raises ValueError for another."""
-        if not literal or literal not in self.question:
-            raise ValueError(f"grep {literal!r}: it does not stand in the question")
-        return [shown(part, self.question) for part in self.text.grep(literal)]
+        """Lines that a known literal stands in; raises ValueError for another."""
+        if not literal or not any(literal in one for one in self.known):
+            raise ValueError(f"grep {literal!r}: it stands neither in the question nor in an answer")
+        return [shown(part, self.known) for part in self.text.grep(literal)]
 
 
-def shown(text: Text, question: str) -> ClassInstance:
+def shown(text: Text, known: list[str]) -> ClassInstance:
     """What crosses: a handle with its size."""
     return ClassInstance(
-        Opaque(text, question), eager_attrs=["size", "num_lines"], allowed_methods={"lines", "split", "grep"}
+        Opaque(text, known), eager_attrs=["size", "num_lines"], allowed_methods={"lines", "split", "grep"}
     )
 
 
@@ -72,7 +72,8 @@ class _SealedSession:
         self._pool, self._limits = pool, limits
         self._waited = 0.0
         self._functions = {name: self._opened(function) for name, function in functions.items()}
-        self._inputs = {"context": shown(context, question)}
+        self._known = [question]
+        self._inputs = {"context": shown(context, self._known)}
         self._session: MontySession | None = None
 
     def run(self, program: str) -> Ran:
@@ -119,9 +120,11 @@ class _SealedSession:
         def called(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
             try:
-                return function(*map(opened, arguments), **{name: opened(value) for name, value in named.items()})
+                found = function(*map(opened, arguments), **{name: opened(value) for name, value in named.items()})
             finally:
                 self._waited += time.perf_counter() - began
+            self._known += [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)]
+            return found
 
         return called
 

@@ -35,7 +35,7 @@ def session(sealed: Sealed, heard: list[object]) -> Iterator[Session]:
     def fail() -> None:
         raise OSError("/secret/path is gone")
 
-    one = sealed.session({"ask": ask, "fail": fail}, LIMITS, Text.of(CONTEXT), "What is on the first line?")
+    one = sealed.session({"ask": ask, "fail": fail}, LIMITS, Text.of(CONTEXT), "What is on a first line?")
     yield one
     one.close()
 
@@ -110,7 +110,13 @@ def test_sizes_lines_and_literals_of_the_question_are_told(session: Session) -> 
     assert session.run("print(context.size, context.num_lines)").printed == f"{len(CONTEXT)} 3\n"
     assert session.run("[part.size for part in context.split(20)]").printed == "[15, 20, 14]\n"
     assert session.run("[line.size for line in context.grep('first line')]").printed == "[15]\n"
-    assert "it does not stand in the question" in (session.run("context.grep('last')").error or "")
+    assert "it stands neither in the question nor in an answer" in (session.run("context.grep('last')").error or "")
+
+
+def test_literals_of_an_answer_are_told_too(session: Session) -> None:
+    assert "neither" in (session.run("context.grep('the')[0].size").error or "")
+    assert session.run("ask('q', context)").printed == "'read 49'\n"
+    assert session.run("context.grep('read 4')").printed == "[]\n"
 
 
 def test_texts_reach_the_host_whole(session: Session, heard: list[object]) -> None:
