@@ -26,11 +26,11 @@ class Index:
 
 
 class Source:
-    """An open file of valid UTF-8, mapped into memory."""
+    """A file of valid UTF-8, mapped into memory, and held open by a descriptor of its own."""
 
     def __init__(self, file: BinaryIO, index: Index | None = None) -> None:
         """`index` where another process made it already. Raises ValueError for bytes that are no text."""
-        self.file = file
+        self.file = os.fdopen(os.dup(file.fileno()), "rb")
         self.num_bytes = os.fstat(file.fileno()).st_size
         self.index = index or _indexed(file)
         # An empty file cannot be mapped.
