@@ -8,6 +8,7 @@ import codecs
 import mmap
 import os
 import tempfile
+import weakref
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Source:
 
     def __init__(self, file: BinaryIO, index: Index | None = None) -> None:
         """`index` where another process made it already. Raises ValueError for bytes that are no text."""
-        self.file = os.fdopen(os.dup(file.fileno()), "rb")
+        self.fd = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.fd)
         self.num_bytes = os.fstat(file.fileno()).st_size
         self.index = index or _indexed(file)
         # An empty file cannot be mapped.
