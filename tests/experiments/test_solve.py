@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +79,26 @@ def test_a_budget_that_ends_is_told(root: Path, place: Path, serve) -> None:
     done = scalelab(root, place, *ASKED, "--base-url", url, "--max-calls", "5")
     assert (done.returncode, done.stdout) == (0, "no answer\n")
     assert "exhausted (calls: 1 asked for, 0 left): 5 calls" in done.stderr
+
+
+def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, serve) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    section = (root / "README.md").read_text().partition("## Ask about a text that no window holds\n")[2]
+    blocks = re.findall(r"```(python|)\n(scalelab solve .*?|from .*?)```", section, re.DOTALL)
+    assert [language for language, _ in blocks] == ["", "python"]
+    (place / "archive.txt").write_text(CONTEXT)
+    command, snippet = (re.sub(r"http://\S+/v1", url, code).replace("MODEL", "m") for _, code in blocks)
+    assert scalelab(root, place, *shlex.split(command)[1:]).stdout == "20\n"
+    assert (place / "run.html").exists()
+    ran = subprocess.run(
+        [sys.executable, "-c", snippet],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "20\n"
 
 
 @pytest.mark.parametrize(
