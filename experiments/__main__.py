@@ -9,9 +9,11 @@ import typer
 from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
+from experiments.solve import solve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
+app.command()(solve)
 
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
 

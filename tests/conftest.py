@@ -236,6 +236,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Any]]:
+    """Starts a server of OpenAI's protocol: see tests/serving.py."""
+    from tests.serving import serving
+
+    with serving() as start:
+        yield start
+
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # SwiftShader draws WebGL without a GPU; the rest keeps the browser from calling home.
 BROWSER_ARGUMENTS = [

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.serving import reader
+
 CONTRACT = {
     "law",
     "estimator",
@@ -163,15 +165,17 @@ def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: 
 README_TABLE_COMMAND = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTILINE)
 
 
-def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path) -> None:
+def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path, serve) -> None:
     commands = README_TABLE_COMMAND.findall((root / "README.md").read_text())
     assert len(commands) >= 12
     rows = [f"{x},{2 + 50 * x**-0.5},{'test' if x > 400 else 'train'}\n" for x in range(100, 900, 50)]
     (checkout.path / "CURVES.csv").write_text("x,y,split\n" + "".join(rows))
+    url = serve(reader, {"max_model_len": 4096}).url
     for command in commands:
         words = command.replace("POINTS.csv", "results/points.csv").replace("LAW.json", "results/law.json")
         words = words.replace("RUNS.csv", "results/saturation_points.csv")
         words = words.replace("CHECKPOINT", "runs/inference/w0016-l2-s0/t32768/checkpoint --prompt 16 --output 8")
+        words = words.replace("FILE", "CURVES.csv").replace("openai:MODEL", f"openai:m --base-url {url}")
         words = words.replace("TABLE.csv", "results/emergence_scores.csv").split()
         if words[1] == "bench":
             words.append("--dry-run")

@@ -159,3 +159,26 @@ def bench_inference(
     give(result, json_out, lambda: show(result, console))
     if any(row["status"] == "incorrect" for row in result["rows"]):
         raise SystemExit(1)  # a technique does not give what it must
+
+
+@app.command("longcontext")
+def bench_longcontext(
+    overhead: Annotated[bool, typer.Option("--overhead", help="What the solver costs beside its model.")] = False,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
+    """The recursive solver: its overhead a call, beside PyPI's rlms, and how soon a sandbox answers."""
+    from rich.console import Console
+
+    from experiments.bench.overhead import OverheadBench, describe, run, show
+
+    if not overhead:
+        raise ValueError("bench longcontext: give --overhead")
+    bench, console = OverheadBench(), Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    give(result, json_out, lambda: show(result, console))
+    if result["status"] != "ok":
+        raise SystemExit(1)  # slower than promised

@@ -1,10 +1,6 @@
 """`scalelab bench fit`: our fit of Hoffmann's law against PyPI's chinchilla, the same points and the same loss."""
 
-import json
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,15 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.bench.optima import check_draws
-from experiments.launch import ONE_THREAD, worker_pool
-from experiments.project import CACHE, COMPILE_CACHE, git_revision
+from experiments.bench.peers import Peer
+from experiments.launch import worker_pool
+from experiments.project import COMPILE_CACHE, git_revision
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PEER, PEER_VERSION = "chinchilla", "0.2.0"
-PEER_ENVIRONMENT = CACHE / "peers" / PEER
-PEER_SCRIPT = Path(__file__).with_name("chinchilla_peer.py")
+PEER = Peer("chinchilla", "0.2.0", Path(__file__).with_name("chinchilla_peer.py"))
 OURS, THEIRS = "ours", "theirs"
 LEAST_RATIO = 50.0
 MOST_GAIN = 1e-12  # a draw is at its optimum where scipy finds no objective lower by more
@@ -46,8 +41,8 @@ class FitBench:
 def describe(bench: FitBench, source: Path) -> str:
     """One paragraph: what would run."""
     return (
-        f"{bench.rounds} rounds on {source}: our fit from {bench.starts} starts and {PEER} {PEER_VERSION} from PyPI "
-        f"(its README's grid of starts, in an environment of its own in {PEER_ENVIRONMENT}), both with Huber's loss of "
+        f"{bench.rounds} rounds on {source}: our fit from {bench.starts} starts and {PEER} from PyPI "
+        f"(its README's grid of starts, in an environment of its own in {PEER.environment}), both with Huber's loss of "
         f"ln L beyond {bench.delta:g}, one process each, in turns; CPU-seconds, and both results under our sum of "
         f"losses; then {bench.draws} bootstrap draws in one batch, {bench.checked_draws} of them solved again by scipy "
         f"from {bench.checked_starts} starts each"
@@ -60,11 +55,11 @@ def run(bench: FitBench, source: Path, dropped: int, progress: Console) -> dict[
 
     points, inputs = read_table(str(source), {})
     points = drop_highest(points, dropped)
-    python = peer_python(progress)
+    PEER.install(progress)
     progress.print(describe(bench, source))
     rounds: list[dict[str, dict[str, Any]]] = []
     for index in range(bench.rounds):
-        sides = {OURS: lambda: fit_ours(bench, points), THEIRS: lambda: fit_theirs(bench, points, python)}
+        sides = {OURS: lambda: fit_ours(bench, points), THEIRS: lambda: fit_theirs(bench, points)}
         rounds.append({name: sides[name]() for name in list(sides)[:: -1 if index % 2 else 1]})
         progress.print(
             f"round {index + 1}: " + ", ".join(f"{n} {s['cpu_seconds']:.2f} s" for n, s in rounds[-1].items())
@@ -109,7 +104,7 @@ def table_of(bench: FitBench, points: "pd.DataFrame", rounds: list[dict[str, dic
         "least_ratio": LEAST_RATIO,
         "status": "ok" if enough else "missed",
         "machine": {"processor": processor_name(), "python": platform.python_version()},
-        "versions": {"numpy": version("numpy"), "scipy": version("scipy"), PEER: PEER_VERSION},
+        "versions": {"numpy": version("numpy"), "scipy": version("scipy"), PEER.package: PEER.version},
         "revision": git_revision(),
     }
 
@@ -143,55 +138,17 @@ def timed_fit(bench: FitBench, points: "pd.DataFrame") -> dict[str, Any]:
     return {"params": found.fitted.params, "starts": found.starts, "cpu_seconds": seconds}
 
 
-def fit_theirs(bench: FitBench, points: "pd.DataFrame", python: Path) -> dict[str, Any]:
+def fit_theirs(bench: FitBench, points: "pd.DataFrame", peer: Peer = PEER) -> dict[str, Any]:
     """The same of the peer's; raises RuntimeError with its last line where it fails."""
+    asked = {name: points[name].tolist() for name in ("params", "tokens", "loss")}
     with tempfile.TemporaryDirectory() as directory:
-        asked = {name: points[name].tolist() for name in ("params", "tokens", "loss")}
-        done = subprocess.run(
-            [python, "-I", PEER_SCRIPT],
-            input=json.dumps({**asked, "delta": bench.delta, "directory": directory}),
-            env={**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"},
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        raise RuntimeError(f"{PEER} failed: {last_line(done.stderr)}")
-    return json.loads(last_line(done.stdout))
-
-
-def peer_python(progress: Console) -> Path:
-    """The interpreter of the peer's environment, made where it is not there yet.
-
-    Raises ValueError where the package cannot be installed.
-    """
-    python = (PEER_ENVIRONMENT / "bin" / "python").absolute()
-    asked = f"from importlib.metadata import version; assert version({PEER!r}) == {PEER_VERSION!r}"
-    if python.exists() and subprocess.run([python, "-I", "-c", asked], capture_output=True).returncode == 0:
-        return python
-    progress.print(f"installing {PEER} {PEER_VERSION} in {PEER_ENVIRONMENT}")
-    for command in (
-        [sys.executable, "-m", "venv", "--clear", PEER_ENVIRONMENT],
-        [python, "-m", "pip", "install", "--quiet", f"{PEER}=={PEER_VERSION}"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            reason = last_line(done.stderr)
-            raise ValueError(
-                f"{PEER} {PEER_VERSION} cannot be installed in {PEER_ENVIRONMENT} ({reason}): give pip an index that "
-                "has it"
-            )
-    return python
-
-
-def last_line(text: str) -> str:
-    """The last line that says something."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+        return peer.run({**asked, "delta": bench.delta, "directory": directory})
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Both sides as a table, and what follows."""
     table = Table("", "CPU-seconds", "starts", "objective", "A", "B", "E", "alpha", "beta")
-    for name, called in ((OURS, OURS), (THEIRS, f"{PEER} {PEER_VERSION}")):
+    for name, called in ((OURS, OURS), (THEIRS, str(PEER))):
         side = result[name]
         params = (f"{side['params'][key]:.5g}" for key in ("A", "B", "E", "alpha", "beta"))
         seconds = f"{side['cpu_seconds']:.2f}"

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from typer.testing import CliRunner
 from analysis.fit import Estimator, Observations, fit
 from analysis.laws import HOFFMANN
 from experiments.bench import cli, coverage
-from experiments.bench import fit as bench_fit
 from experiments.bench.chinchilla_peer import VALUES, starts
 from experiments.bench.coverage import CoverageBench, missed, row_of, settings, simulate_batch
 from experiments.bench.designs import SD_RANGE, Design, TrueNoise, designs, laptop_grid, rectangle
-from experiments.bench.fit import OURS, THEIRS, FitBench, fit_theirs, objective, peer_python, show, table_of, timed_fit
+from experiments.bench.fit import OURS, PEER, THEIRS, FitBench, fit_theirs, objective, show, table_of, timed_fit
 from experiments.bench.optima import check_draws
 from experiments.bench.simulate import TARGETS, simulate
 
@@ -84,31 +82,19 @@ def test_every_draw_is_solved_again_by_scipy(points: pd.DataFrame) -> None:
     assert -1e-4 < found["largest_gain"] <= 1e-12
 
 
-def test_a_peer_that_cannot_be_had_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_fit, "PEER_ENVIRONMENT", tmp_path / "peer")
-    failed = subprocess.CompletedProcess([], 1, "", "a traceback\nERROR: No matching distribution\n\n")
-    monkeypatch.setattr(bench_fit.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(ValueError, match=r"cannot be installed .*\(ERROR: No matching distribution\)") as told:
-        peer_python(Console(file=io.StringIO()))
-    assert "\n" not in str(told.value)
-
-
 def test_the_peer_starts_from_its_grid() -> None:
     assert list(starts()) == ["E", "a", "b", "alpha", "beta"]
     assert starts()["E"] == [1, 1.25, 1.5, 1.75, 2]
     assert all(len(values) == VALUES for values in starts().values())
 
 
-def test_the_peer_fits_the_same_points(points: pd.DataFrame, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = root / bench_fit.PEER_ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{bench_fit.PEER} is not installed: `scalelab bench fit` installs it in {python.parent.parent}")
-    few = bench_fit.PEER_SCRIPT.read_text().replace("VALUES = 5", "VALUES = 2")
-    script = root / ".cache" / "peers" / "few_starts.py"
-    script.write_text(few)
-    monkeypatch.setattr(bench_fit, "PEER_SCRIPT", script)
-    theirs = fit_theirs(FitBench(), points, python)
-    script.unlink()
+def test_the_peer_fits_the_same_points(points: pd.DataFrame, root: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(root)
+    if not PEER.python.exists():
+        pytest.skip(f"{PEER.package} is not installed: `scalelab bench fit` installs it in {PEER.environment}")
+    few = tmp_path / "few_starts.py"
+    few.write_text(PEER.script.read_text().replace("VALUES = 5", "VALUES = 2"))
+    theirs = fit_theirs(FitBench(), points, replace(PEER, script=few))
     assert theirs["starts"] == 32
     assert theirs["cpu_seconds"] > 0
     ours = timed_fit(FitBench(), points)

@@ -1,0 +1,143 @@
+"""`scalelab solve`: the recursive language model on a file, with a model of the user's."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from experiments.options import DryRun, Json, give
+
+if TYPE_CHECKING:
+    from rlm.lm import LanguageModel, Price
+    from rlm.sandbox.session import Sandbox
+    from rlm.text import Text
+
+STDIN = Path("-")
+KEY = "OPENAI_API_KEY"
+
+
+def solve(
+    question: Annotated[str, typer.Option(help="What is to be found out.")],
+    context: Annotated[Path, typer.Option(help="A file, a folder of text files, or - for standard input.")],
+    lm: Annotated[
+        list[str],
+        typer.Option(
+            help="hf:PATH (a Hugging Face directory) or openai:MODEL (of the server at --base-url); again for the "
+            "solvers below, and last the model that reads."
+        ),
+    ],
+    base_url: Annotated[
+        str, typer.Option(help=f"Of an OpenAI-compatible server; its key is taken from {KEY}.")
+    ] = "http://localhost:8000/v1",
+    window: Annotated[int | None, typer.Option(help="Tokens of the model's window, where it does not tell.")] = None,
+    depth: Annotated[int, typer.Option(help="0: programs alone; 1: they ask models; 2: solvers that ask models.")] = 1,
+    profile: Annotated[
+        Literal["sealed", "open"],
+        typer.Option(help="sealed: only models read the text; open: Python does too, jailed."),
+    ] = "sealed",
+    max_calls: Annotated[int | None, typer.Option(help="Calls of models, all together.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens read and written, all together.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Seconds, on a clock on the wall.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="US dollars; wants --usd-read and --usd-written.")] = None,
+    usd_read: Annotated[float, typer.Option(help="US dollars a million tokens read.")] = 0.0,
+    usd_written: Annotated[float, typer.Option(help="US dollars a million tokens written.")] = 0.0,
+    trace: Annotated[Path | None, typer.Option(help="Write every step to this file, as JSON lines.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run of --trace: what it has is kept.")
+    ] = False,
+    html_out: Annotated[Path | None, typer.Option("--html", help="Write the tree of calls to this page.")] = None,
+    dry_run: DryRun = False,
+    json_out: Json = None,
+) -> None:
+    """Answer a question about a text of any length, by a model that reads it through programs (an RLM)."""
+    from dataclasses import asdict
+
+    from rlm.budget import Budget
+    from rlm.lm import Price
+    from rlm.page import write_page
+    from rlm.solver import RLM
+
+    if max_usd is not None and not (usd_read or usd_written):
+        raise ValueError(f"--max-usd {max_usd:g} needs prices: give --usd-read and --usd-written")
+    if html_out is not None and trace is None:
+        raise ValueError(f"--html {html_out} is drawn from a trace: give --trace too")
+    text = _text(context)
+    models = [_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
+    solver = RLM(
+        models,
+        _sandbox(profile),
+        depth=depth,
+        budget=Budget(max_calls, max_tokens, max_seconds, max_usd),
+        trace=trace,
+        resume=resume,
+        listen=_progress,
+    )
+    if dry_run:
+        windows = ", ".join(f"{one.name} ({one.window} tokens)" for one in models)
+        print(
+            f"{len(text)} characters in {text.num_lines} lines, about {text.num_bytes // 3 // models[-1].window + 1} "
+            f"windows of {models[-1].name}; {profile} profile, depth {depth}; {windows}"
+        )
+        return
+    found = solver.solve(question, text)
+    give(asdict(found), json_out, lambda: _show(found))
+    if html_out is not None and trace is not None:
+        from rlm.trace import read_events
+
+        write_page(read_events(trace), html_out)
+    if found.status == "failed":
+        raise SystemExit(1)
+
+
+def _text(context: Path) -> "Text":
+    from rlm.text import Source, Text, gather
+
+    if context != STDIN:
+        try:
+            return gather(context)
+        except OSError as error:
+            raise ValueError(f"context {context} cannot be read ({error.strerror}): name another") from None
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        return Text(Source(file))
+
+
+def _model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
+    kind, _, rest = name.partition(":")
+    if kind == "hf" and rest:
+        from rlm.hf import HuggingFace
+
+        return HuggingFace(Path(rest), window=window, price=price)
+    if kind == "openai" and rest:
+        from rlm.server import connect
+
+        return connect(rest, base_url, os.environ.get(KEY, "none"), window, price)
+    raise ValueError(f"--lm {name!r}: give hf:PATH or openai:MODEL")
+
+
+def _sandbox(profile: Literal["sealed", "open"]) -> "Sandbox":
+    from rlm.sandbox.sealed import Sealed
+
+    return Sealed()
+
+
+def _progress(event: dict[str, Any]) -> None:
+    """A line a program, on standard error."""
+    if event["event"] == "program":
+        printed = " ".join(event["printed"].split())[:80]
+        print(f"solver {event['node']}: {event['error'] or printed or 'nothing printed'}", file=sys.stderr, flush=True)
+
+
+def _show(found: Any) -> None:
+    print(found.answer if found.answer is not None else "no answer")
+    why = f" ({found.reason})" if found.reason else ""
+    usd = f", ${found.usd:.4f}" if found.usd else ""
+    print(
+        f"{found.status}{why}: {found.calls} calls, {found.tokens:,} tokens, {found.seconds:.1f} s{usd}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,140 @@
+"""What a solver may spend: one ledger for the whole tree of calls, asked before each call and told after it.
+
+A call is reserved at the most it can cost, at its node and at every node above, and settled at what it cost. So no sum
+passes its cap, however many calls are under way, and what a child may spend is what all above it have left.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Counter = Literal["calls", "tokens", "usd"]
+COUNTERS: tuple[Counter, ...] = ("calls", "tokens", "usd")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Caps; None: none. Tokens are those read and written, seconds those of a clock on the wall, depth that of `rlm`.
+
+    Raises ValueError for a negative cap.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    usd: float | None = None
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value >= 0:
+                raise ValueError(f"budget: {name} {value}: give 0 or more")
+
+
+class Exhausted(Exception):
+    """A cap would be passed; nothing was spent."""
+
+    def __init__(self, counter: str, asked: float, left: float) -> None:
+        super().__init__(f"{counter}: {asked:g} asked for, {max(left, 0):g} left")
+        self.counter = counter
+
+
+@dataclass
+class Spent:
+    """Sums of a node and all below it: settled, and reserved for calls under way."""
+
+    calls: float = 0
+    tokens: float = 0
+    usd: float = 0
+
+
+@dataclass
+class Reservation:
+    """Of one call, for the most it can cost; `settle` it once."""
+
+    ledger: "Ledger"
+    tokens: int
+    usd: float
+    open: bool = True
+
+    def settle(self, tokens: int, usd: float) -> None:
+        """What the call cost, which counts as a call even where it failed.
+
+        Raises AssertionError where it is more than was reserved, or settled before: then somebody counted wrongly.
+        """
+        assert self.open, "settled twice"
+        assert tokens <= self.tokens, f"{tokens} tokens of a call that reserved {self.tokens}"
+        assert usd <= self.usd + 1e-12, f"{usd} usd of a call that reserved {self.usd}"
+        self.open = False
+        for node in self.ledger.up():
+            _add(node.reserved, -1, -self.tokens, -self.usd)
+            _add(node.spent, 1, tokens, usd)
+
+
+@dataclass
+class Ledger:
+    """A node of the tree; the root has the caps of a run, a child may have its own besides."""
+
+    budget: Budget
+    parent: "Ledger | None" = None
+    clock: Callable[[], float] = time.monotonic
+    spent: Spent = field(default_factory=Spent)
+    reserved: Spent = field(default_factory=Spent)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    def child(self, budget: Budget | None = None) -> "Ledger":
+        """A node below this one; what it spends is spent here too."""
+        return Ledger(budget or Budget(), self, self.clock)
+
+    def up(self) -> "list[Ledger]":
+        """This node and all above it."""
+        nodes, node = [], self
+        while node is not None:
+            nodes.append(node)
+            node = node.parent
+        return nodes
+
+    def reserve(self, tokens: int, usd: float = 0.0) -> Reservation:
+        """Room for one call that costs at most so much.
+
+        Raises Exhausted where this node or one above it has not as much, or no time.
+        """
+        asked = {"calls": 1, "tokens": tokens, "usd": usd}
+        for counter in COUNTERS:
+            if asked[counter] > self.left(counter):
+                raise Exhausted(counter, asked[counter], self.left(counter))
+        if self.seconds_left <= 0:
+            raise Exhausted("seconds", 0, 0)
+        for node in self.up():
+            _add(node.reserved, 1, tokens, usd)
+        return Reservation(self, tokens, usd)
+
+    def left(self, counter: Counter) -> float:
+        """The least that this node and those above it have; infinite without a cap."""
+        least = math.inf
+        for node in self.up():
+            cap = getattr(node.budget, counter)
+            if cap is not None:
+                least = min(least, cap - getattr(node.spent, counter) - getattr(node.reserved, counter))
+        return least
+
+    @property
+    def seconds(self) -> float:
+        """Since this node was made."""
+        return self.clock() - self.began
+
+    @property
+    def seconds_left(self) -> float:
+        """The least of this node and those above it; infinite without a cap."""
+        caps = [(node.budget.seconds, node.seconds) for node in self.up()]
+        return min((cap - seconds for cap, seconds in caps if cap is not None), default=math.inf)
+
+
+def _add(sums: Spent, calls: int, tokens: int, usd: float) -> None:
+    sums.calls += calls
+    sums.tokens += tokens
+    sums.usd += usd

@@ -1,0 +1,121 @@
+"""A Hugging Face directory as a language model; calls that wait together are generated together."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlm.lm import Messages, ModelError, Price, Reply
+
+BATCH_TOKENS = 32_768  # of a batch, padding and answers included
+
+
+@dataclass
+class _Waiting:
+    ids: list[int]
+    max_tokens: int
+    answer: "asyncio.Future[list[int]]"
+
+
+class HuggingFace:
+    """A causal language model from its folder, greedy; at most BATCH_TOKENS at a time.
+
+    Messages are put together by the tokenizer's chat template; without one, one after another.
+
+    Raises ValueError where there is no such model.
+    """
+
+    def __init__(
+        self, folder: Path, device: str = "cpu", window: int | None = None, price: Price | None = None
+    ) -> None:
+        if not (folder / "config.json").exists():
+            raise ValueError(f"lm hf:{folder}: no config.json there: name a Hugging Face directory")
+        self.name, self.price = f"hf:{folder}", price or Price()
+        self.device = torch.device(device)
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self._model: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
+        except OSError as error:
+            raise ValueError(f"lm hf:{folder}: {' '.join(str(error).split())[:200]}") from None
+        self._model.to(self.device).eval()
+        longest = getattr(self._model.config, "max_position_embeddings", None)
+        if window is None and longest is None:
+            raise ValueError(f"lm hf:{folder}: its config.json does not tell max_position_embeddings: give --window")
+        self.window = window or int(longest)
+        self._waiting: list[_Waiting] = []
+        self._work: asyncio.Task[None] | None = None
+
+    def num_tokens(self, messages: Messages) -> int:
+        """Exactly."""
+        return len(self._ids(messages))
+
+    def most_tokens(self, messages: Messages) -> int:
+        """The same."""
+        return self.num_tokens(messages)
+
+    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
+        """The most probable answer."""
+        ids = self._ids(messages)
+        waiting = _Waiting(ids, max_tokens, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._generate())
+        found = await waiting.answer
+        return Reply(self._tokenizer.decode(found, skip_special_tokens=True), len(ids), len(found))
+
+    def _ids(self, messages: Messages) -> list[int]:
+        if self._tokenizer.chat_template:
+            told = [{"role": message.role, "content": message.content} for message in messages]
+            return self._tokenizer.apply_chat_template(told, add_generation_prompt=True, return_dict=False)
+        return self._tokenizer("\n".join(message.content for message in messages) + "\n")["input_ids"]
+
+    async def _generate(self) -> None:
+        """Batch after batch, while somebody waits."""
+        await asyncio.sleep(0)  # until those have come that ask side by side
+        while self._waiting:
+            batch = self._taken()
+            try:
+                found = await asyncio.to_thread(self._answers, batch)
+            except RuntimeError as error:  # torch's, of memory among them
+                for one in batch:
+                    one.answer.set_exception(ModelError(f"{self.name}: {' '.join(str(error).split())[:300]}"))
+                continue
+            for one, ids in zip(batch, found, strict=True):
+                if not one.answer.cancelled():
+                    one.answer.set_result(ids)
+
+    def _taken(self) -> list[_Waiting]:
+        """Who is next: as many, longest first, as fit a batch with their padding; one at least."""
+        self._waiting.sort(key=lambda one: len(one.ids) + one.max_tokens, reverse=True)
+        longest = len(self._waiting[0].ids) + max(one.max_tokens for one in self._waiting)
+        number = max(1, BATCH_TOKENS // longest)
+        batch, self._waiting = self._waiting[:number], self._waiting[number:]
+        return batch
+
+    @torch.inference_mode()
+    def _answers(self, batch: list[_Waiting]) -> list[list[int]]:
+        """New tokens of each, up to its end."""
+        longest = max(len(one.ids) for one in batch)
+        padding = self._tokenizer.pad_token_id or 0
+        ids_BT = torch.tensor([[padding] * (longest - len(one.ids)) + one.ids for one in batch], device=self.device)
+        mask_BT = torch.tensor([[0] * (longest - len(one.ids)) + [1] * len(one.ids) for one in batch])
+        found_BT = self._model.generate(
+            input_ids=ids_BT,
+            attention_mask=mask_BT.to(self.device),
+            max_new_tokens=max(one.max_tokens for one in batch),
+            do_sample=False,
+            pad_token_id=padding,
+        )
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        return [
+            _until(row[longest:][: one.max_tokens], ends) for row, one in zip(found_BT.tolist(), batch, strict=True)
+        ]
+
+
+def _until(ids: list[int], ends: set[int]) -> list[int]:
+    """The tokens up to the first that ends a text, that one included: it was written."""
+    return next((ids[: place + 1] for place, token in enumerate(ids) if token in ends), ids)

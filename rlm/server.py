@@ -1,0 +1,110 @@
+"""A model behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, `transformers serve`, a hosted one.
+
+The `openai` package makes the requests, and repeats those that may succeed the second time (a lost connection, 408,
+409, 429, 5xx), waiting as long as the server asks for, or ever longer.
+"""
+
+from typing import Any
+
+import httpx
+import openai
+
+from rlm.lm import Messages, ModelError, Price, Reply, count_bytes
+
+BYTES_A_TOKEN = 3  # about; of English it is four or more, of Chinese three
+TEMPLATE_TOKENS, MESSAGE_TOKENS = 256, 64  # that a chat template may put around: generously
+# What servers call the window in their list of models: vLLM, OpenRouter, LM Studio.
+WINDOW_FIELDS = ("max_model_len", "context_length", "max_context_length")
+
+
+class Server:
+    """The model of that name at `base_url`; `num_retries` of a request, each of at most `timeout` seconds."""
+
+    def __init__(
+        self,
+        model: str,
+        window: int,
+        base_url: str,
+        api_key: str = "none",
+        price: Price | None = None,
+        timeout: float = 600.0,
+        num_retries: int = 4,
+    ) -> None:
+        self.name, self.window, self.price = model, window, price or Price()
+        self._client = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout, max_retries=num_retries)
+
+    def num_tokens(self, messages: Messages) -> int:
+        """About: the tokenizer is the server's."""
+        return count_bytes(messages) // BYTES_A_TOKEN
+
+    def most_tokens(self, messages: Messages) -> int:
+        """A byte a token and what a template puts around them, and no more than the window."""
+        return min(self.window, count_bytes(messages) + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(messages))
+
+    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
+        """The most probable answer; raises ModelError where the server gave none."""
+        asked: Any = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            told = await self._client.chat.completions.create(
+                model=self.name, messages=asked, max_tokens=max_tokens, temperature=0.0
+            )
+        except openai.APIStatusError as error:
+            raise ModelError(f"{self.name}: the server answered {error.status_code}: {_line(error.message)}") from None
+        except openai.APIError as error:
+            raise ModelError(f"{self.name}: {_line(error.message)}") from None
+        except ValueError as error:  # a body that is no JSON
+            raise ModelError(f"{self.name}: a malformed reply: {_line(str(error))}") from None
+        choices = getattr(told, "choices", None)
+        text = choices[0].message.content if choices and choices[0].message else None
+        if not isinstance(text, str):
+            raise ModelError(f"{self.name}: a malformed reply, without choices[0].message.content")
+        most = self.most_tokens(messages)
+        if told.usage is None:  # which the protocol leaves out now and then: then the most that it can be
+            return Reply(text, most, max_tokens)
+        return Reply(text, told.usage.prompt_tokens, told.usage.completion_tokens)
+
+
+def connect(
+    model: str, base_url: str, api_key: str = "none", window: int | None = None, price: Price | None = None
+) -> Server:
+    """The server's model, its window read from the server where it is not given.
+
+    Raises ValueError where the server cannot be reached, has no such model, or does not tell the window.
+    """
+    client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=20.0, max_retries=1)
+    try:
+        listed = {entry.id: entry for entry in client.models.list()}
+    except openai.APIStatusError as error:
+        raise ValueError(
+            f"base_url {base_url}: answered {error.status_code} to a list of its models: {_line(error.message)}"
+        ) from None
+    except (openai.APIError, ValueError) as error:
+        raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None
+    if model not in listed:
+        raise ValueError(f"model {model!r}: {base_url} has {', '.join(sorted(listed)) or 'none'}")
+    found = window or _window(listed[model], model, base_url)
+    if found is None:
+        raise ValueError(f"window: {base_url} does not tell that of {model}; give --window")
+    return Server(model, found, base_url, api_key, price)
+
+
+def _window(entry: Any, model: str, base_url: str) -> int | None:
+    """As the list of models tells, or llama.cpp's and Ollama's own pages; None where nothing does."""
+    extra = entry.model_extra or {}
+    told = [extra.get(name) for name in WINDOW_FIELDS] + [(extra.get("meta") or {}).get("n_ctx")]
+    root = base_url.rstrip("/").removesuffix("/v1")
+    try:
+        props = httpx.get(f"{root}/props", timeout=5.0)
+        if props.is_success:
+            told.append(props.json().get("default_generation_settings", {}).get("n_ctx"))
+        shown = httpx.post(f"{root}/api/show", json={"model": model}, timeout=5.0)
+        if shown.is_success:
+            info = shown.json().get("model_info", {})
+            told += [value for name, value in info.items() if name.endswith(".context_length")]
+    except (httpx.HTTPError, ValueError):
+        pass  # neither: the page is not there, or is no JSON
+    return next((value for value in told if isinstance(value, int) and value > 0), None)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]

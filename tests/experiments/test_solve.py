@@ -1,0 +1,132 @@
+"""`scalelab solve` as a user runs it: a file, a model behind a server, an answer; and what it refuses."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import reader
+
+CONTEXT = "x\ny\n" * 20
+
+
+def scalelab(root: Path, place: Path, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
+    """The command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *arguments],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        input=stdin.decode("latin-1"),
+        encoding="latin-1",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "context.txt").write_text(CONTEXT)
+    return tmp_path
+
+
+ASKED = ("solve", "--question", "How many x?", "--context", "context.txt", "--lm", "openai:m")
+
+
+def test_an_answer_its_cost_its_trace_and_its_page(root: Path, place: Path, serve) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    outs = ("--trace", "run.jsonl", "--html", "run.html", "--json", "found.json")
+    done = scalelab(root, place, *ASKED, "--base-url", url, *outs)
+    assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr
+    assert "solver 0: nothing printed\ndone: 11 calls" in done.stderr
+    found = json.loads((place / "found.json").read_text())
+    assert {name: found[name] for name in ("answer", "status", "depth", "calls", "usd", "trace")} == {
+        "answer": 20,
+        "status": "done",
+        "depth": 1,
+        "calls": 11,
+        "usd": 0.0,
+        "trace": "run.jsonl",
+    }
+    assert "How many x?" in (place / "run.html").read_text()
+    again = scalelab(root, place, *ASKED, "--base-url", url, "--trace", "run.jsonl", "--resume", "--json", "-")
+    assert json.loads(again.stdout)["answer"] == 20
+
+
+def test_standard_input_and_folders(root: Path, place: Path, serve) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    asked = [*ASKED, "--base-url", url]
+    asked[4] = "-"
+    assert scalelab(root, place, *asked, stdin=CONTEXT.encode()).stdout == "20\n"
+    asked[4] = "."
+    assert scalelab(root, place, *asked).stdout == "20\n"
+
+
+def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(root: Path, place: Path, serve) -> None:
+    server = serve(reader, {"max_model_len": 4096})
+    done = scalelab(root, place, *ASKED, "--base-url", server.url, "--dry-run")
+    assert done.stdout.startswith("80 characters in 40 lines, about 1 windows of m; sealed profile, depth 1")
+    assert not server.heard
+
+
+def test_a_budget_that_ends_is_told(root: Path, place: Path, serve) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    done = scalelab(root, place, *ASKED, "--base-url", url, "--max-calls", "5")
+    assert (done.returncode, done.stdout) == (0, "no answer\n")
+    assert "exhausted (calls: 1 asked for, 0 left): 5 calls" in done.stderr
+
+
+def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, serve) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    section = (root / "README.md").read_text().partition("## Ask about a text that no window holds\n")[2]
+    blocks = re.findall(r"```(python|)\n(scalelab solve .*?|from .*?)```", section, re.DOTALL)
+    assert [language for language, _ in blocks] == ["", "python"]
+    (place / "archive.txt").write_text(CONTEXT)
+    command, snippet = (re.sub(r"http://\S+/v1", url, code).replace("MODEL", "m") for _, code in blocks)
+    assert scalelab(root, place, *shlex.split(command)[1:]).stdout == "20\n"
+    assert (place / "run.html").exists()
+    ran = subprocess.run(
+        [sys.executable, "-c", snippet],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "20\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"--context": "nowhere"}, "context nowhere does not exist: name a file, a folder or -"),
+        ({"--context": "binary"}, "context binary: a NUL after byte 0: it is no text; convert it first"),
+        ({"--question": " "}, "the question is empty: ask something"),
+        ({"--lm": "openai:other"}, "model 'other': URL has m"),
+        ({"--lm": "gpt"}, "--lm 'gpt': give hf:PATH or openai:MODEL"),
+        ({"--lm": "hf:nowhere"}, "lm hf:nowhere: no config.json there: name a Hugging Face directory"),
+        (
+            {"--base-url": "http://127.0.0.1:9/v1"},
+            "base_url http://127.0.0.1:9/v1: Connection error. start the server,",
+        ),
+        ({"--max-usd": "1"}, "--max-usd 1 needs prices: give --usd-read and --usd-written"),
+        ({"--max-calls": "-1"}, "budget: calls -1: give 0 or more"),
+        ({"--depth": "-1"}, "depth -1: give 0 or more"),
+        ({"--html": "out.html"}, "--html out.html is drawn from a trace: give --trace too"),
+        ({"--trace": "context.txt"}, "trace context.txt is there already: name another file, or resume it"),
+    ],
+)
+def test_bad_input_is_refused_in_a_line(root: Path, place: Path, serve, changed: dict[str, str], told: str) -> None:
+    (place / "binary").write_bytes(b"\0")
+    server = serve(reader, {"max_model_len": 4096})
+    asked = dict(zip(ASKED[1::2], ASKED[2::2], strict=True)) | {"--base-url": server.url} | changed
+    done = scalelab(root, place, "solve", *(part for pair in asked.items() for part in pair))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"scalelab: {told.replace('URL', server.url)}")
+    assert done.stderr.count("\n") == 1
+    assert not server.heard

@@ -1,0 +1,312 @@
+"""The solver with a scripted model: programs, sub-calls, depth, budget, errors; and that it resumes where it was."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlm.budget import Budget
+from rlm.lm import Message, Messages, ModelError, Price, Reply, Scripted
+from rlm.replay import Replayed
+from rlm.sandbox.session import Limits
+from rlm.solver import RLM
+from rlm.trace import last_run, read_events
+
+
+def is_root(messages: Messages) -> bool:
+    """Apart from a reader."""
+    return messages[0].content.startswith("You answer a question")
+
+
+def question_of(messages: Messages) -> str:
+    return messages[1].content.rpartition("Question: ")[2]
+
+
+def programs(*codes: str, reader: Callable[[str], str] = lambda prompt: "read", name: str = "scripted") -> Scripted:
+    """A model that writes these programs, one a turn, and answers sub-calls as `reader` has it."""
+
+    def answer(messages: Messages) -> str:
+        if not is_root(messages):
+            return reader(messages[-1].content)
+        return f"I try this:\n```python\n{codes[len(messages) // 2 - 1]}\n```"
+
+    return Scripted(answer, name=name)
+
+
+def told(lm: Scripted) -> list[str]:
+    """What the root's programs gave it, in order."""
+    last = next(messages for messages in reversed(lm.heard) if is_root(messages))
+    return [message.content for message in last if message.role == "user"][1:]
+
+
+def test_a_program_splits_asks_and_combines() -> None:
+    code = "found = ask_all('how many x?', context.split(8))\nprint(found)\nanswer(sum(int(one) for one in found))"
+    lm = programs(code, reader=lambda prompt: str(prompt.count("x\n")))
+    found = RLM(lm).solve("How many x are there?", "x\ny\n" * 20)
+    assert (found.answer, found.status, found.reason) == (20, "done", "")
+    assert found.calls == 1 + 10
+    assert found.tokens == sum(lm.num_tokens(messages) + len(lm.answers(messages).split()) for messages in lm.heard)
+
+
+def test_names_stay_and_errors_are_told() -> None:
+    lm = programs("kept = 41\nprint(kept, undefined)", "print(kept + 1)", "1 +", "while True: pass", "answer('end')")
+    found = RLM(lm, limits=Limits(seconds=0.2)).solve("q", "text")
+    assert found.answer == "end"
+    first, second, third, fourth = told(lm)
+    assert "NameError: name 'undefined' is not defined" in first
+    assert second == "42\n"
+    assert "SyntaxError" in third
+    assert "TimeoutError" in fourth
+    assert "names are gone" in fourth
+
+
+def test_a_text_that_no_window_holds_is_refused_to_the_program() -> None:
+    lm = programs("ask('q', context)", "answer(ask('q', context.lines(0, 1)))")
+    lm.window = 400
+    found = RLM(lm, max_tokens=50, leaf_tokens=20).solve("q", "word " * 30 + "\n" + "word " * 600)
+    assert (found.answer, found.status) == ("read", "done")
+    assert "do not fit a window of 400: give less text" in told(lm)[0]
+
+
+def test_old_turns_are_left_out_where_the_window_ends() -> None:
+    lm = programs(*["print('word ' * 60)"] * 9, "answer(1)")
+    lm.window = 600
+    found = RLM(lm, max_tokens=20, max_turns=30).solve("q", "text")
+    assert found.status == "done" or found.reason.startswith("max_turns")
+    assert all(lm.num_tokens(messages) + 20 <= 600 for messages in lm.heard)
+    assert max(map(len, lm.heard)) < 20
+    assert all(messages[:2] == lm.heard[0] for messages in lm.heard)
+
+
+def test_a_reply_without_a_program_is_told_so() -> None:
+    lm = Scripted(["The answer is 3.", "```python\nanswer(3)\n```"])
+    assert RLM(lm).solve("q", "text").answer == 3
+    assert "had no program" in told(lm)[0]
+
+
+def test_the_answer_is_of_the_type_that_was_asked_for() -> None:
+    lm = programs("answer('many')", "answer('7')")
+    assert RLM(lm).solve("q", "text", answer_type=int).answer == 7
+    assert "valid integer" in told(lm)[0]
+
+
+def test_turns_end_with_the_best_answer_so_far() -> None:
+    found = RLM(programs("answer('a guess', ready=False)", *["1"] * 9), max_turns=3).solve("q", "text")
+    assert (found.answer, found.status) == ("a guess", "exhausted")
+    assert found.reason == "max_turns 3: no final answer until then"
+
+
+def recursive(messages: Messages) -> str:
+    """A root that hands parts to solvers, each of which asks about two halves."""
+    if not is_root(messages):
+        return str(messages[-1].content.count("x\n"))
+    if question_of(messages) == "whole":
+        return "```python\nanswer(sum(rlm_all('part', context.split(8))))\n```"
+    return "```python\nanswer(sum(int(one) for one in ask_all('half', context.split(4))))\n```"
+
+
+def test_solvers_below_solvers() -> None:
+    lm = Scripted(recursive)
+    found = RLM(lm, depth=2).solve("whole", "x\ny\n" * 20)
+    assert found.answer == 20
+    assert found.calls == 1 + 10 + 20 == len(lm.heard)
+
+
+def test_the_children_of_many_solvers_do_not_wait_for_each_other() -> None:
+    """Forty solvers that each hold a thread and a session, two at a time, and solvers below them."""
+
+    def answer(messages: Messages) -> str:
+        asked = question_of(messages)
+        if asked == "whole":
+            return "```python\nanswer(sum(rlm_all('part', ['a', 'b'] * 20)))\n```"
+        if asked == "part":
+            return "```python\nanswer(sum(rlm_all('leaf', [context, context])))\n```"
+        return "```python\nanswer(1)\n```"
+
+    assert RLM(Scripted(answer), depth=3, concurrency=2).solve("whole", "text").answer == 80
+
+
+def test_depth_one_hands_solvers_nothing_and_depth_zero_no_calls() -> None:
+    lm = programs("rlm('q', context)", "answer(ask('q', context))")
+    assert RLM(lm).solve("q", "text").answer == "read"
+    assert "name 'rlm' is not defined" in told(lm)[0]
+    lm = programs("ask('q', context)", "answer(context.num_lines)")
+    assert RLM(lm, depth=0).solve("q", "a\nb").answer == 2
+    assert "name 'ask' is not defined" in told(lm)[0]
+    assert "- ask(" not in lm.heard[0][0].content
+
+
+def test_each_level_has_its_model_and_the_last_reads() -> None:
+    """The leaves of a child, too, which `rlms` 0.1.3 sends to the root's model."""
+    root, middle, reader = (Scripted(recursive, name=name) for name in ("root", "middle", "reader"))
+    assert RLM([root, middle, reader], depth=2).solve("whole", "x\ny\n" * 20).answer == 20
+    assert [len(lm.heard) for lm in (root, middle, reader)] == [1, 10, 20]
+
+
+def test_what_children_spend_counts_above() -> None:
+    """`rlms` 0.1.3 ends a capped run at $43 of $25 with $22 recorded: a child's cost is overwritten."""
+    lm = Scripted(recursive, price=Price(1000.0, 1000.0))
+    free = RLM(lm, depth=2).solve("whole", "x\ny\n" * 20)
+    assert free.usd == pytest.approx(free.tokens / 1000)
+    for usd in (free.usd / 8, free.usd / 2):
+        lm.heard.clear()
+        found = RLM(lm, depth=2, budget=Budget(usd=usd), max_tokens=20, leaf_tokens=5).solve("whole", "x\ny\n" * 20)
+        assert found.status == "exhausted"
+        assert 0 < found.usd <= usd
+
+
+def test_a_batch_does_not_pass_the_cap_in_one_turn() -> None:
+    """`rlms` 0.1.3 looks at the cap after a turn: one batch of calls spends $501 of $5."""
+    lm = programs("ask_all('q', ['some text'] * 500)\nanswer(1)", *["1"] * 9)
+    found = RLM(lm, budget=Budget(calls=20)).solve("q", "text")
+    assert (found.status, found.calls, len(lm.heard)) == ("exhausted", 20, 20)
+    assert found.reason == "calls: 1 asked for, 0 left"
+
+
+def test_a_program_may_answer_with_what_it_has_when_the_budget_ends() -> None:
+    code = (
+        "n = 0\ntry:\n    while True:\n        n += len(ask('q', 't'))\nexcept Exception as e:\n    answer([n, str(e)])"
+    )
+    found = RLM(programs(code), budget=Budget(calls=6)).solve("q", "text")
+    assert found.status == "done"
+    assert found.answer == [20, "calls: 1 asked for, 0 left"]
+
+
+def test_a_child_has_what_is_left_and_no_more() -> None:
+    """`rlms` 0.1.3 gives each child the whole limit anew."""
+
+    def answer(messages: Messages) -> str:
+        if not is_root(messages):
+            return "1"
+        if question_of(messages) == "whole":
+            return "```python\nask_all('q', ['t'] * 4)\nr = rlm('part', context)\nanswer(r)\n```"
+        return "```python\nanswer(0, ready=False)\nask_all('q', ['t'] * 8)\n```"
+
+    lm = Scripted(answer)
+    found = RLM(lm, depth=2, budget=Budget(calls=10)).solve("whole", "text")
+    assert len(lm.heard) == found.calls == 10
+
+
+class Failing(Scripted):
+    """Does not answer the call of that number, once."""
+
+    def __init__(self, answers: Callable[[Messages], str], fails: int) -> None:
+        super().__init__(answers)
+        self.fails = fails
+
+    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
+        if len(self.heard) == self.fails:
+            self.fails = -1
+            raise ModelError("the server is gone")
+        return await super().complete(messages, max_tokens)
+
+
+def test_a_failure_is_told_and_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    lm = Failing(recursive, 0)
+    assert RLM(lm, depth=2, trace=path).solve("whole", "x\ny\n" * 20).status == "failed"
+    for fails in (5, 12, 30):
+        heard = len(lm.heard)
+        lm.fails = fails
+        solver = RLM(lm, depth=2, trace=path, resume=True, concurrency=1, max_turns=1)
+        found = solver.solve("whole", "x\ny\n" * 20)
+        assert len(lm.heard) > heard or found.status == "done"
+    lm.fails = -1
+    found = RLM(lm, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20)
+    assert (found.answer, found.status, found.calls) == (20, "done", 31)
+    assert len(lm.heard) == 31
+    with pytest.raises(ValueError, match="is there already: name another file, or resume it"):
+        RLM(lm, trace=path).solve("whole", "x\n")
+    with pytest.raises(ValueError, match="is of another question"):
+        RLM(lm, trace=path, resume=True).solve("another", "x\n")
+
+
+def test_a_trace_that_a_crash_cut_is_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    RLM(Scripted(recursive), depth=2, trace=path).solve("whole", "x\ny\n" * 20)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:30]) + lines[30][:25])
+    lm = Scripted(recursive)
+    assert RLM(lm, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20).answer == 20
+    kept = sum(b'"event": "call"' in line for line in lines[:30])
+    assert len(lm.heard) == 31 - kept
+    again = Scripted(recursive)
+    assert RLM(again, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20).answer == 20
+    assert not again.heard
+
+
+def test_a_run_is_replayed_from_its_trace_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    first = RLM(Scripted(recursive), depth=2, trace=path).solve("whole", "x\ny\n" * 20)
+    lm = Scripted([])
+    again = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("whole", "x\ny\n" * 20)
+    assert (again.answer, again.calls, again.tokens) == (first.answer, first.calls, first.tokens)
+    other = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("other", "x\n")
+    assert (other.status, other.reason) == ("failed", "scripted: the trace has no answer to this call")
+
+
+def test_every_event_is_in_the_trace(tmp_path: Path) -> None:
+    path, heard = tmp_path / "run.jsonl", []
+    RLM(Scripted(recursive), depth=2, trace=path, listen=heard.append).solve("whole", "x\ny\n" * 20)
+    events = read_events(path)
+    assert [event["event"] for event in events] == [event["event"] for event in heard]
+    assert last_run(events) == events
+    kinds = [event["event"] for event in events]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "run": 1,
+        "node": 11,
+        "call": 31,
+        "program": 11,
+        "end": 11,
+    }
+    parents = {event["node"]: event["parent"] for event in events if event["event"] == "node"}
+    assert parents == {0: None} | dict.fromkeys(range(1, 11), 0)
+
+
+def test_sub_calls_run_side_by_side() -> None:
+    """160 answers of 50 ms at 16 at a time take half a second; one after another they would take eight."""
+    lm = programs("ask_all('q', ['text'] * 160)\nanswer(1)")
+    lm.seconds = 0.05
+    began = time.perf_counter()
+    assert RLM(lm).solve("q", "text").status == "done"
+    assert time.perf_counter() - began < 4
+
+
+def test_it_can_be_awaited() -> None:
+    async def both() -> list[object]:
+        solvers = [RLM(programs(f"answer({number})")) for number in range(2)]
+        return [found.answer for found in await asyncio.gather(*(one.asolve("q", "text") for one in solvers))]
+
+    assert asyncio.run(both()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"depth": -1}, "depth -1: give 0 or more"),
+        ({"max_turns": 0}, "max_turns 0: give at least 1"),
+        ({"concurrency": 0}, "concurrency 0: give at least 1"),
+        ({"lm": []}, "lm: give at least one model"),
+        ({"resume": True}, "resume: give the trace"),
+    ],
+)
+def test_what_makes_no_solver_is_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RLM(**{"lm": Scripted([])} | changed)
+
+
+def test_an_empty_question_is_refused() -> None:
+    with pytest.raises(ValueError, match="the question is empty"):
+        RLM(Scripted([])).solve(" ", "text")
+
+
+def test_messages_are_what_prompts_make_them() -> None:
+    """What is said of the REPL is what is there."""
+    lm = programs("answer(1)")
+    RLM(lm, depth=2, budget=Budget(calls=9)).solve("Who?", "a\nb\n")
+    system, user = lm.heard[0]
+    assert "- rlm(question, text)" in system.content
+    assert "You have 9 calls for all of this." in system.content
+    assert user == Message("user", "context: 4 characters in 2 lines.\nQuestion: Who?")
