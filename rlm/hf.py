@@ -41,10 +41,10 @@ class HuggingFace:
         except OSError as error:
             raise ValueError(f"lm hf:{folder}: {' '.join(str(error).split())[:200]}") from None
         self._model.to(self.device).eval()
-        longest = getattr(self._model.config, "max_position_embeddings", None)
-        if window is None and longest is None:
+        told = window or getattr(self._model.config, "max_position_embeddings", None)
+        if told is None:
             raise ValueError(f"lm hf:{folder}: its config.json does not tell max_position_embeddings: give --window")
-        self.window = window or int(longest)
+        self.window: int = told
         self._waiting: list[_Waiting] = []
         self._work: asyncio.Task[None] | None = None
 

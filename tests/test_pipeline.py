@@ -14,6 +14,9 @@ import yaml
 
 from tests.serving import reader
 
+# The whole pipeline runs once for all tests here, which takes minutes where other work takes the cores.
+pytestmark = pytest.mark.timeout(600)
+
 CONTRACT = {
     "law",
     "estimator",
