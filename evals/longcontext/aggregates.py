@@ -9,9 +9,8 @@ from typing import ClassVar
 from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import CLASSES
 from evals.longcontext.task import Draw, Task, constant_chance
-from evals.longcontext.world import Writer, date, document, layout
+from evals.longcontext.world import BOOST, Writer, date, document, layout
 
-BOOST = 3.0  # how much more often than the others a class misleads by words that do not count
 NUM_USERS = 8
 
 
@@ -41,7 +40,7 @@ class Count(Task):
                 f"what is the number of lines with {kind} ?",
             ]
         )
-        context = _written(draw, templates, kinds, {})
+        context = _written(draw, templates, kinds, {kind: BOOST})
         return self.item(question, context, " ".join(str(number)), constant_chance(most), kind=kind, most=most)
 
 
@@ -127,7 +126,7 @@ class CountByUser(Task):
         question = rng.choice(
             [f"how many lines by {users[0]} are about {kind} ?", f"count the lines of {kind} by {users[0]}"]
         )
-        writer = Writer(draw.lexicon, rng, draw.side)
+        writer = Writer(draw.lexicon, rng, draw.side, {kind: BOOST})
         records = zip(templates, kinds, group, strict=True)
         context = document([writer.record(*record, date(rng)) for record in records])
         gold, chance = " ".join(str(number)), constant_chance(most)
@@ -152,7 +151,7 @@ class CountByDate(Task):
         group = rng.sample([months[number % len(months)] for number in range(len(templates))], len(templates))
         kind, kinds, number, most = _kinds_by_group(rng, group, months[0], self.most)
         users = rng.sample(draw.lexicon.names, NUM_USERS)
-        writer = Writer(draw.lexicon, rng, draw.side)
+        writer = Writer(draw.lexicon, rng, draw.side, {kind: BOOST})
         records = zip(templates, kinds, group, strict=True)
         context = document(
             [writer.record(template, one, rng.choice(users), date(rng, month)) for template, one, month in records]

@@ -13,7 +13,7 @@ Side = Literal["train", "held-out", "any"]
 
 CLASSES = ("fruit", "metal", "storm", "cloth", "music", "river", "spice", "beast", "tool", "game", "ship", "light")
 RELATIONS = ("leads", "pays", "knows")
-EVENTS = ("take", "swap", "pass")
+EVENTS = ("take", "swap", "pass", "greet")
 NONE = "none"
 
 # B is the word that counts; A and C do not. Whether the word that counts stands first or last is even, and the same
@@ -45,7 +45,7 @@ QUESTION_WORDS = (
 )  # fmt: skip
 PUNCTUATION = (":", ",", "?", "-")
 SIDES = 8  # One composition in eight is held out.
-VERBS_EACH, PASSIVE_EACH = 8, 3  # of a relation; of an event twice 2, where roles can be swapped
+VERBS_EACH, PASSIVE_EACH = 8, 3  # of a relation; of an event four, of `pass` two of them passive
 VOWELS, CONSONANTS = "aeiou", "bcdfghjklmnprstvwyz"
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import CLASSES, RELATIONS
 from evals.longcontext.task import Draw, Task
-from evals.longcontext.world import VERB_LINE_TOKENS, WINDOW, Writer, document, layout
+from evals.longcontext.world import BOOST, VERB_LINE_TOKENS, WINDOW, Writer, document, layout
 
 CODE_DIGITS = 3
 
@@ -26,8 +26,7 @@ class SemNIAH(Task):
         others = [other for other in CLASSES if other != kind]
         templates = layout(rng, draw.tokens, CODE_DIGITS)
         place = rng.randrange(len(templates))
-        # Twice the decoys of the others: the needle's class is not the rarest on the surface.
-        writer = Writer(draw.lexicon, rng, draw.side, {kind: 2.0})
+        writer = Writer(draw.lexicon, rng, draw.side, {kind: BOOST})
         codes = [f"{rng.randrange(1000):03d}" for _ in templates]
         lines = [
             writer.record(template, kind if number == place else rng.choice(others), user, codes[number])

@@ -14,7 +14,7 @@ from typing import ClassVar
 from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import CLASSES
 from evals.longcontext.task import Draw, Task
-from evals.longcontext.world import Writer, document, layout
+from evals.longcontext.world import BOOST, Writer, document, layout
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SemPairs(Task):
         kind = rng.choice(CLASSES)
         others = [other for other in CLASSES if other != kind]
         chosen = set(rng.sample(range(len(templates)), min(rng.randint(2, self.most), len(templates))))
-        writer = Writer(draw.lexicon, rng, draw.side)
+        writer = Writer(draw.lexicon, rng, draw.side, {kind: BOOST})
         lines = [
             writer.record(template, kind if place in chosen else rng.choice(others), user, numbers[place])
             for place, (template, user) in enumerate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evals.longcontext.item import Answer, Item, Reading
-from evals.longcontext.lexicon import NONE
+from evals.longcontext.lexicon import EVENTS, NONE
 from evals.longcontext.task import Draw, Task
 from evals.longcontext.world import (
     VERB_LINE_TOKENS,
@@ -19,14 +19,16 @@ from evals.longcontext.world import (
     read_events,
 )
 
+SHARES = (0.2, 0.25, 0.3, 0.25)  # of EVENTS
+
 
 @dataclass(frozen=True)
 class StateLog(Task):
     """Who has a thing at the end; `event_share` of the lines are events, the others records.
 
-    The thing is taken once at the start and again somewhere in the first half of the events; from then on it is named
-    no more, and moves with all that its holder has. Who took it last is not the answer. Each holder may take other
-    things at any time, pass all to another, and swap all with another.
+    The thing is taken once at the start and again somewhere in the first quarter of the events; from then on it is
+    named no more, and moves with all that its holder has. Who took it last is not the answer. Each holder may take
+    other things at any time, pass all to another, swap all with another, and greet another, which moves nothing.
     """
 
     name: ClassVar[str] = "statelog"
@@ -35,7 +37,7 @@ class StateLog(Task):
 
     num_holders: int = 6
     num_things: int = 4
-    event_share: float = 0.3
+    event_share: float = 0.4
 
     def __post_init__(self) -> None:
         if not 3 <= self.num_holders <= 20 or not 2 <= self.num_things <= 20 or not 0 < self.event_share <= 1:
@@ -53,7 +55,7 @@ class StateLog(Task):
         num_events = max(4, round(_num_lines(draw.tokens, self.event_share) * self.event_share))
         templates = layout(rng, draw.tokens - VERB_LINE_TOKENS * num_events, 4)
         while True:
-            second_take = rng.randint(1, num_events // 2)
+            second_take = rng.randint(1, num_events // 4)
             events = [
                 _take(draw, holders, things[0]) if number in (0, second_take) else _event(draw, holders, things[1:])
                 for number in range(num_events)
@@ -91,7 +93,7 @@ def _take(draw: Draw, holders: list[str], thing: str) -> str:
 
 
 def _event(draw: Draw, holders: list[str], things: list[str]) -> str:
-    event = draw.rng.choices(["take", "swap", "pass"], [0.3, 0.35, 0.35])[0]
+    event = draw.rng.choices(EVENTS, SHARES)[0]
     if event == "take":
         return _take(draw, holders, draw.rng.choice(things))
     one, other = draw.rng.sample(holders, 2)

@@ -1,0 +1,80 @@
+"""Small lists of English words, and sentences made of them."""
+
+import random
+
+ADJECTIVES = (
+    "amber", "ancient", "bitter", "brisk", "calm", "clever", "crimson", "distant", "dusty", "eager", "faded", "gentle",
+    "gloomy", "hollow", "humble", "icy", "jolly", "lively", "mellow", "narrow", "nimble", "pale", "patient", "proud",
+    "quiet", "rapid", "rusty", "shallow", "silent", "silver", "sleepy", "sturdy", "sudden", "tidy", "velvet", "wild",
+)  # fmt: skip
+NOUNS = (
+    "anchor", "basket", "blanket", "bottle", "bridge", "bucket", "button", "candle", "carpet", "castle", "chimney",
+    "cottage", "curtain", "engine", "feather", "garden", "hammer", "harbour", "helmet", "kettle", "ladder", "lantern",
+    "lemon", "mirror", "needle", "orchard", "paddle", "pebble", "pillow", "puzzle", "rabbit", "ribbon", "saddle",
+    "shovel", "signal", "socket", "spider", "stable", "teapot", "ticket", "tunnel", "turtle", "valley", "violin",
+    "wagon", "walnut", "whistle", "window",
+)  # fmt: skip
+VERBS = ("carried", "found", "followed", "hid", "kept", "moved", "noticed", "painted", "passed", "repaired", "watched")
+PLACES = (
+    "attic", "barn", "cellar", "ferry", "forest", "kitchen", "library", "market", "meadow", "mill", "pier", "quarry",
+    "river", "square", "station", "tower", "village", "workshop",
+)  # fmt: skip
+NAMES = (
+    "Agnes", "Bruno", "Clara", "Dimitri", "Edith", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Leon",
+    "Marta", "Nils", "Olga", "Pavel", "Rosa", "Stefan", "Thea", "Viktor",
+)  # fmt: skip
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+
+# Topics that no sentence names; no word is of two topics.
+TOPICS = {
+    "food": ("bread", "soup", "pepper", "cheese", "noodles", "recipe", "oven", "dessert", "butter", "salad"),
+    "sport": ("goalkeeper", "sprint", "referee", "tennis", "marathon", "league", "coach", "swimmer", "hockey", "medal"),
+    "weather": ("drizzle", "fog", "thunder", "frost", "heatwave", "breeze", "hail", "sunshine", "snowfall", "clouds"),
+    "travel": (
+        "passport",
+        "airport",
+        "suitcase",
+        "hotel",
+        "itinerary",
+        "cruise",
+        "visa",
+        "hostel",
+        "luggage",
+        "tourist",
+    ),
+    "music": ("melody", "drummer", "choir", "concert", "guitar", "orchestra", "chorus", "rhythm", "piano", "singer"),
+    "money": ("mortgage", "salary", "invoice", "savings", "loan", "pension", "budget", "tax", "dividend", "bank"),
+    "health": ("dentist", "fever", "vaccine", "headache", "clinic", "surgeon", "allergy", "pills", "nurse", "cough"),
+    "school": (
+        "homework",
+        "teacher",
+        "exam",
+        "pupil",
+        "algebra",
+        "spelling",
+        "lesson",
+        "diploma",
+        "classroom",
+        "essay",
+    ),
+}
+
+
+def sentence(rng: random.Random) -> str:
+    """Without meaning for any question."""
+    return (
+        f"The {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)} {rng.choice(VERBS)} the {rng.choice(ADJECTIVES)} "
+        f"{rng.choice(NOUNS)} near the {rng.choice(PLACES)}."
+    )
+
+
+def compound(number: int) -> str:
+    """A word of its own for each number from 0 to 31,103: two parts, and from 1,728 on three."""
+    parts = [ADJECTIVES[number % len(ADJECTIVES)], NOUNS[number // len(ADJECTIVES) % len(NOUNS)]]
+    third = number // (len(ADJECTIVES) * len(NOUNS))
+    if not 0 <= third <= len(PLACES):
+        raise ValueError(f"compound {number}: give 0 to {len(ADJECTIVES) * len(NOUNS) * (len(PLACES) + 1) - 1}")
+    return "-".join([*parts, *PLACES[third - 1 : third]] if third else parts)
