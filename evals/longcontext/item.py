@@ -14,8 +14,8 @@ class Item:
 
     answer: how an output is scored. gold: the right answer in the tokens of the context (`4 7 1` is one number, a pair
     is `0 3 1 4 - 2 2 0 1`, pairs and members of a set stand between commas). chance: the mean score of the best guess
-    that knows how answers are drawn and reads nothing but the question. meta: what made the item, `windows` and
-    `num_lines` always.
+    that knows how answers are drawn and reads the question, and of the lines nothing but users and digits. meta: what
+    made the item, `windows` and `num_lines` always.
     """
 
     task: str

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import CLASSES
-from evals.longcontext.task import Draw, Task
+from evals.longcontext.task import Draw, Task, pairs_chance
 from evals.longcontext.world import BOOST, Writer, document, layout
 
 
@@ -44,8 +44,9 @@ class SemPairs(Task):
         question = rng.choice(
             [f"which pairs of lines are both about {kind} ?", f"list all pairs of numbers with {kind}"]
         )
-        pairs = combinations(sorted(numbers[place] for place in chosen), 2)
-        return self.item(question, document(lines), pairs_text(pairs), 0.0, kind=kind)
+        pairs = list(combinations([numbers[place] for place in chosen], 2))
+        chance = pairs_chance(len(pairs), len(lines) * (len(lines) - 1) // 2)
+        return self.item(question, document(lines), pairs_text(pairs), chance, kind=kind)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class TruePairs(Task):
         question = rng.choice(
             ["which lines by the same user are opposites ?", "list all pairs by one user with opposite kinds"]
         )
-        return self.item(question, document(lines), pairs_text(pairs), 0.0)
+        chance = pairs_chance(len(pairs), sum(len(of) * (len(of) - 1) // 2 for of in of_user.values()))
+        return self.item(question, document(lines), pairs_text(pairs), chance)
 
 
 def _numbered(draw: Draw) -> tuple[list[int], list[str]]:

@@ -59,3 +59,9 @@ def constant_chance(most: int) -> float:
     """What the best constant scores by 0.75^|error| where the number is uniform from 0 to `most`."""
     middle = most // 2
     return sum(0.75 ** abs(number - middle) for number in range(most + 1)) / (most + 1)
+
+
+def pairs_chance(num_right: int, num_possible: int) -> float:
+    """The mean F1 of as many pairs as may be given, drawn at random from the possible ones."""
+    given = min(2 * num_right + 10, num_possible)
+    return 2 * given * num_right / num_possible / (given + num_right)
