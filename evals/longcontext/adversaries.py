@@ -41,12 +41,10 @@ class BestRegex:
 
     def fit(self, items: Sequence[Item]) -> None:
         """Tries all of them."""
-        scores = {
-            name: mean(score(item, heuristic(item)) for item in items)
-            for name, heuristic in {**HEURISTICS, **_constants(items)}.items()
-        }
+        heuristics = {**HEURISTICS, **_constants(items)}
+        scores = {name: mean(score(item, heuristic(item)) for item in items) for name, heuristic in heuristics.items()}
         self.name = max(scores, key=lambda name: scores[name])
-        self._best = {**HEURISTICS, **_constants(items)}[self.name]
+        self._best = heuristics[self.name]
 
     def answer(self, item: Item) -> Any:
         """What the best says."""

@@ -20,7 +20,7 @@ Drawn = Callable[[str, int], list[Item]]
 
 @pytest.fixture(scope="module")
 def english() -> Drawn:
-    lexicon = Lexicon(num_words=200, num_names=100)
+    lexicon = Lexicon(num_words=1200, num_names=100)
     return lambda task, windows: items(EVERY_TASK[task], lexicon, windows, 6, seed=0)
 
 
