@@ -73,7 +73,7 @@ class BagOfWords:
 
     def _counted(self, item: Item) -> np.ndarray:
         known = [self._column[word] for word in _words(item) if word in self._column]
-        return np.bincount(known, minlength=len(self._column)).astype(float)
+        return np.bincount(np.array(known, dtype=int), minlength=len(self._column)).astype(float)
 
 
 class WordsAlone:
@@ -87,24 +87,18 @@ class WordsAlone:
 
     def answer(self, item: Item) -> Any:
         """Of the classes of a document's words; it knows nothing of chains and events."""
-        of_line = [
-            [self.lexicon.class_of[w] for w in line.split() if w in self.lexicon.class_of] for line in _lines(item)
-        ]
+        lines = _lines(item)
+        kinds = [{self.lexicon.class_of[w] for w in line.split() if w in self.lexicon.class_of} for line in lines]
         asked = [word for word in item.question.split() if word in CLASSES]
         if item.answer == "number":
-            named = [line for line in _lines(item) if all(name in line for name in _names(item))]
-            month = re.search(r"month (\d \d)", item.question)
-            lines = zip(_lines(item), of_line, strict=True)
-            return sum(
-                asked[0] in kinds and line in named and (not month or line.split(" ", 1)[1].startswith(month[1]))
-                for line, kinds in lines
-            )
-        matching = [line for line, kinds in zip(_lines(item), of_line, strict=True) if set(asked) & set(kinds)]
+            wanted = _wanted(item)
+            return sum(asked[0] in of and all(w in line for w in wanted) for line, of in zip(lines, kinds, strict=True))
+        matching = [_digits(line) for line, of in zip(lines, kinds, strict=True) if set(asked) & of]
         if item.answer == "pairs":
-            return list(combinations([_digits(line) for line in matching], 2))[:MOST_PAIRS]
-        counts = Counter(kind for kinds in of_line for kind in kinds)
+            return list(combinations(matching, 2))[:MOST_PAIRS]
         if len(asked) == 1:
-            return _digits(matching[0]) if matching else ""
+            return matching[0] if matching else ""
+        counts = Counter(kind for of in kinds for kind in of)
         return max(asked or CLASSES, key=lambda kind: counts[kind])
 
 
@@ -223,6 +217,11 @@ def _constants(items: Sequence[Item]) -> dict[str, Heuristic]:
 
 def _num_named(item: Item) -> int:
     """Lines with the question's name or month, or all."""
-    month = re.search(r"month (\d \d)", item.question)
-    wanted = [*_names(item), *([f" {month[1]} "] if month else [])]
+    wanted = _wanted(item)
     return sum(all(word in line for word in wanted) for line in _lines(item))
+
+
+def _wanted(item: Item) -> list[str]:
+    """The question's name, and its month as it stands after one."""
+    month = re.search(r"month (\d \d)", item.question)
+    return [*_names(item), *([f" {month[1]} "] if month else [])]

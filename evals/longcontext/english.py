@@ -71,10 +71,18 @@ def sentence(rng: random.Random) -> str:
     )
 
 
+MOST_COMPOUNDS = len(ADJECTIVES) * len(NOUNS) * (1 + len(PLACES) * (1 + len(VERBS)))
+
+
 def compound(number: int) -> str:
-    """A word of its own for each number from 0 to 31,103: two parts, and from 1,728 on three."""
-    parts = [ADJECTIVES[number % len(ADJECTIVES)], NOUNS[number // len(ADJECTIVES) % len(NOUNS)]]
-    third = number // (len(ADJECTIVES) * len(NOUNS))
-    if not 0 <= third <= len(PLACES):
-        raise ValueError(f"compound {number}: give 0 to {len(ADJECTIVES) * len(NOUNS) * (len(PLACES) + 1) - 1}")
-    return "-".join([*parts, *PLACES[third - 1 : third]] if third else parts)
+    """A word of its own for each number below MOST_COMPOUNDS: of two parts, then of three, then of four."""
+    if not 0 <= number < MOST_COMPOUNDS:
+        raise ValueError(f"compound {number}: give 0 to {MOST_COMPOUNDS - 1}")
+    number, adjective = divmod(number, len(ADJECTIVES))
+    number, noun = divmod(number, len(NOUNS))
+    parts = [ADJECTIVES[adjective], NOUNS[noun]]
+    for more in (PLACES, VERBS):
+        if number:
+            number, last = divmod(number - 1, len(more))
+            parts.append(more[last])
+    return "-".join(parts)
