@@ -12,6 +12,7 @@ from evals.longcontext.lexicon import NONE
 
 CHUNK_BYTES = 480  # about 11 to 13 records or 125 tokens: with the longest answer, `rows`, within a window
 CHUNK_LINES = 12
+TOKEN = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Program:
     sealed: bool = True
 
 
-def num_program_tokens(source: str) -> int:
-    """Names, digits, runs of signs (`")).` is one), line ends with the indent that follows: each of them a token."""
-    return len(re.findall(r"[A-Za-z_]+|\d|[^\w\s]+|\n(?: {4})*", source.strip()))
+def program_tokens(source: str) -> list[str]:
+    """A program in tokens that make it up again: names, digits, runs of signs (`")).` is one), each with the space
+    before it, and line ends with the indent that follows."""
+    return TOKEN.findall(source)
 
 
 def programs(item: Item) -> list[Program]:

@@ -115,15 +115,30 @@ def degenerate_outputs(item: Item) -> list[Degenerate]:
         "all pairs": _all_pairs(item.context),
     }
     found = [Degenerate(name, output, 0.0) for name, output in outputs.items()]
-    constant = {
-        "exact": item.meta["kinds"][0] if "kinds" in item.meta else CLASSES[0],
-        "number": str(item.meta.get("most", 0) // 2),
-        "pairs": _some_pairs(item.context),
-        "set": "lantern",
-    }[item.answer]
     # A question may have a number in it, and then it is a constant like any.
     echo = Degenerate("echo of the question", item.question, floor(item))
-    return [*found, echo, Degenerate("constant", constant, floor(item))]
+    return [*found, echo, Degenerate("constant", _constant(item), floor(item))]
+
+
+def _constant(item: Item) -> str:
+    """An answer of the right kind: in the middle, or what comes first."""
+    meta = item.meta
+    match item.answer, item.task:
+        case "number", _:
+            return str(meta.get("most", 0) // 2)
+        case "pairs", _:
+            return _some_pairs(item.context)
+        case "exact", "semniah":
+            return _numbers(item.context)[0]
+        case "exact", "chain":
+            return next(line for line in item.context.splitlines() if ":" not in line).split()[-1]
+        case "exact", "oolong_most":
+            return "food"
+        case "exact", "oolong_compare":
+            return "more"
+        case "exact", _:
+            return [*meta.get("kinds", ()), *meta.get("holders", ()), *CLASSES][0]
+    return "lantern"
 
 
 def _numbers(context: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import chunks, leaf_answer, leaf_examples, leaf_questions
 from evals.longcontext.lexicon import CLASSES, Lexicon
-from evals.longcontext.programs import CHUNK_LINES, Program, num_program_tokens, programs
+from evals.longcontext.programs import CHUNK_LINES, Program, program_tokens, programs
 from evals.longcontext.scorers import floor, score
 from evals.longcontext.tasks import TASKS
 from evals.longcontext.world import WINDOW, num_tokens
@@ -62,7 +62,21 @@ def test_programs_are_short_and_several(task: str, drawn: Drawn) -> None:
         found = programs(item)
         assert 2 <= len({program.source for program in found}) <= 3
         assert found[0].sealed
-        assert all(num_program_tokens(program.source) <= MOST_TOKENS for program in found)
+        for program in found:
+            tokens = program_tokens(program.source)
+            assert "".join(tokens) == program.source
+            assert len(tokens) <= MOST_TOKENS
+
+
+def test_programs_need_few_tokens_besides_the_world(drawn: Drawn, lexicon: Lexicon) -> None:
+    used = {
+        token.removeprefix(" ")
+        for task in TASKS
+        for item in drawn(task, 1, count=24)
+        for program in programs(item)
+        for token in program_tokens(program.source)
+    }
+    assert len(used - set(lexicon.vocabulary())) <= 160
 
 
 @pytest.mark.parametrize("task", TASKS)
