@@ -108,17 +108,18 @@ class OolongDate(Oolong):
 
 @dataclass(frozen=True)
 class OolongMost(Oolong):
-    """Which topic has the most lines; where several have, the first of them in the alphabet."""
+    """Which topic has the most lines; where several have, the first of them in the question."""
 
     name: ClassVar[str] = "oolong_most"
     answer: ClassVar[Answer] = "exact"
 
     def ask(self, rng: random.Random, lines: list[Line]) -> tuple[str, str, int]:
-        """Of all topics."""
+        """Of all topics, in random order."""
         topics = [line.topic for line in lines]
-        gold = max(sorted(TOPICS), key=topics.count)
-        rule = "If several do, name the first in the alphabet."
-        question = f"Which topic has the most lines: {', '.join(TOPICS)}? {rule} Reply with the topic alone."
+        named = rng.sample(list(TOPICS), len(TOPICS))
+        gold = max(named, key=topics.count)
+        rule = "If several have, reply with the first of them in this list. Reply with the topic alone."
+        question = f"Which topic has the most lines: {', '.join(named)}? {rule}"
         return question, gold, len(TOPICS)
 
 

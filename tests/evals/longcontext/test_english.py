@@ -64,7 +64,7 @@ def by_brute_force(item: Item) -> str:
     kinds = Counter(topic for _, _, topic in lines)
     asked = [word for word in re.findall(r"\w+", item.question) if word in TOPICS]
     if item.task == "oolong_most":
-        return min(topic for topic in TOPICS if kinds[topic] == max(kinds.values()))
+        return next(topic for topic in asked if kinds[topic] == max(kinds.values()))
     if item.task == "oolong_compare":
         more = kinds[asked[0]] - kinds[asked[1]]
         return "more" if more > 0 else "fewer" if more < 0 else "same"
