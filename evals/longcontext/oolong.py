@@ -3,8 +3,8 @@
     2024-03-14 | Greta | I meant to write about the oven, yet this is all about the referee.
 
 A line's topic is that of the word that counts; topics are named in questions alone. Numbers score 0.75^|error|, the
-rest exact match. The closed world's lexicon is not used. Topics have ten words each, which models know and a program may
-list: these tasks compare with others' results, and do not force reading as the closed world does.
+rest exact match. The closed world's lexicon is not used. Topics have ten words each, which models know and a program
+may list: these tasks compare with others' results, and do not force reading as the closed world does.
 """
 
 import random
