@@ -19,6 +19,8 @@ from evals.longcontext.scorers import normalised, score
 
 Heuristic = Callable[[Item], Any]
 MOST_PAIRS = 11  # what may always be given
+# Of naive Bayes: the values of a few at which it finds a leaked answer most surely.
+SMOOTHING, LEAST_SHARE = 0.1, 0.05
 
 
 class Adversary(Protocol):
@@ -55,10 +57,12 @@ class BagOfWords:
     """Naive Bayes from the words of question and context, in any order, to the answers that it was fitted to."""
 
     def fit(self, items: Sequence[Item]) -> None:
-        """Counts the words of the documents of each answer, each once more than it comes."""
+        """Counts the words of the documents of each answer; the rare ones, which no answer has often, are noise."""
         self._golds = sorted({item.gold for item in items})
-        self._column = {word: number for number, word in enumerate(sorted({w for item in items for w in _words(item)}))}
-        counts = np.ones((len(self._golds), len(self._column)))
+        of_documents = Counter(word for item in items for word in set(_words(item)))
+        known = sorted(word for word, count in of_documents.items() if count >= LEAST_SHARE * len(items))
+        self._column = {word: number for number, word in enumerate(known)}
+        counts = np.full((len(self._golds), len(self._column)), SMOOTHING)
         documents = np.zeros(len(self._golds))
         row = {gold: number for number, gold in enumerate(self._golds)}
         for item in items:

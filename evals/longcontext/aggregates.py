@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -185,7 +185,7 @@ def _kinds_by_group(rng: random.Random, group: list[str], asked: str, most: int)
     return kind, kinds, number, most
 
 
-def _spread(rng: random.Random, kinds: list[str], total: int, cap: int) -> dict[str, int]:
+def _spread(rng: random.Random, kinds: Sequence[str], total: int, cap: int) -> dict[str, int]:
     """About the same number for each, at most `cap`, with `total` in all."""
     assert total <= cap * len(kinds)
     counts = {kind: total // len(kinds) + (index < total % len(kinds)) for index, kind in enumerate(kinds)}

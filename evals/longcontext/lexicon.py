@@ -12,7 +12,9 @@ from typing import Literal
 
 Side = Literal["train", "held-out", "any"]
 
-CLASSES = ("fruit", "metal", "storm", "cloth", "music", "river", "spice", "beast", "tool", "game", "ship", "light")
+CLASSES: tuple[str, ...] = (
+    "fruit", "metal", "storm", "cloth", "music", "river", "spice", "beast", "tool", "game", "ship", "light"
+)  # fmt: skip
 RELATIONS = ("leads", "pays", "knows")
 EVENTS = ("take", "swap", "pass", "greet")
 NONE = "none"

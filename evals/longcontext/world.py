@@ -67,13 +67,14 @@ class Writer:
     """Draws phrases of a side of the split; `decoys` weighs the classes of words that do not count."""
 
     def __init__(self, lexicon: Lexicon, rng: random.Random, side: Side, decoys: Decoys | None = None) -> None:
-        self.lexicon, self.rng, self.side = lexicon, rng, side
+        self.lexicon, self.rng = lexicon, rng
+        self.side: Side = side
         self.weights = [(decoys or {}).get(kind, 1.0) for kind in CLASSES]
 
     def phrase(self, template: int, kind: str) -> str:
         """A phrase about that class; words that do not count are of other classes, and none stands twice."""
         slots: dict[str, str] = {"B": self.rng.choice(self.lexicon.pool(kind, template, self.side))}
-        side = "train" if self.side == "train" else "any"
+        side: Side = "train" if self.side == "train" else "any"
         tokens = []
         for token in TEMPLATES[template].split():
             if token in SLOTS and token not in slots:
