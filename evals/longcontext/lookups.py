@@ -1,5 +1,6 @@
 """Tasks that read a line or a few: a key that stands nowhere in the text, and a chain of paraphrased relations."""
 
+import random
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,8 +51,9 @@ class SemNIAH(Task):
 class Chain(Task):
     """From a name by two to four relations to another; verbs paraphrase relations, and some swap the roles.
 
-    Every name of the facts has each relation to one other name; other lines are records by other users. The names that
-    the chain passes all differ. `meta` has `hops`: the names after each relation, the last the answer.
+    Every name of the facts has each relation to one other name, and one other name has it to this one: none comes more
+    often than another, and a fact read the wrong way round gives an answer too. Other lines are records by other users.
+    The names that the chain passes all differ. `meta` has `hops`: the names after each relation, the last the answer.
     """
 
     name: ClassVar[str] = "chain"
@@ -69,14 +71,18 @@ class Chain(Task):
             raise ValueError(f"hops {self.least_hops} to {self.most_hops}: give 1 to {most}, in order")
 
     def draw(self, draw: Draw) -> Item:
-        """Targets are uniform; the number of hops is too."""
+        """Targets and the number of hops are uniform."""
         rng = draw.rng
         num_hops = rng.randint(self.least_hops, self.most_hops)
         num_names = min(self.most_names, max(num_hops + 2, self.names_a_window * draw.tokens // WINDOW))
         names = rng.sample(draw.lexicon.names, num_names + 40)
         names, users = names[:num_names], names[num_names:]
         while True:
-            target = {(name, relation): _other(draw, names, name) for name in names for relation in RELATIONS}
+            target = {
+                (name, relation): other
+                for relation in RELATIONS
+                for name, other in zip(names, _deranged(rng, names), strict=True)
+            }
             relations = rng.choices(RELATIONS, k=num_hops)
             passed = [rng.choice(names)]
             for relation in relations:
@@ -96,11 +102,12 @@ class Chain(Task):
         )  # fmt: skip
 
 
-def _other(draw: Draw, names: list[str], name: str) -> str:
-    other = name
-    while other == name:
-        other = draw.rng.choice(names)
-    return other
+def _deranged(rng: random.Random, names: list[str]) -> list[str]:
+    """The names in an order in which none keeps its place."""
+    while True:
+        others = rng.sample(names, len(names))
+        if all(name != other for name, other in zip(names, others, strict=True)):
+            return others
 
 
 def _fact(draw: Draw, name: str, relation: str, other: str) -> str:

@@ -14,9 +14,8 @@ from evals.longcontext.tasks import TASKS
 
 Drawn = Callable[..., list[Item]]
 NUM_FITTED, NUM_ANSWERED = 60, 60
-# Above chance: a relation is one of six between names that stand together, a line of a user may be of a pair, and how
-# often a user comes tells a little of how many lines of his there can be.
-ALLOWED = {"chain": 0.12, "truepairs": 0.05, "count_by_user": 0.08, "count_by_date": 0.08}
+# Above chance, for numbers alone: how often a user comes tells a little of how many lines of his there can be.
+ALLOWED = {"count_by_user": 0.05, "count_by_date": 0.05}
 
 
 def scored(adversary: Adversary, fitted: list[Item], answered: list[Item]) -> float:

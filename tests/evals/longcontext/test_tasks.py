@@ -145,6 +145,12 @@ def test_chains_pass_different_names(drawn: Drawn, lexicon: Lexicon) -> None:
     assert lengths == {2, 3, 4}
 
 
+def test_names_come_equally_often_in_facts(drawn: Drawn) -> None:
+    for item in drawn("chain", 4):
+        facts = [line.split() for line in item.context.splitlines() if ":" not in line]
+        assert set(Counter(name for first, _, second in facts for name in (first, second)).values()) == {6}
+
+
 def test_states_depend_on_more_than_the_last_mention(drawn: Drawn) -> None:
     for item in drawn("statelog", 16, count=24):
         lines = item.context.splitlines()
