@@ -1,0 +1,156 @@
+"""Strict scores from 0 to 1, and outputs that must not earn any.
+
+RULER (Hsieh et al. 2024, arXiv 2404.06654) scores recall of substrings, under which an echo of the context is right;
+here a set is scored by its exact F1, and an output of more than twice the right members and ten is worth nothing.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from evals.longcontext.item import Answer, Item
+from evals.longcontext.lexicon import CLASSES
+
+SPACED_DIGITS = re.compile(r"\b\d(?: \d)+\b")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+MOST_DIGITS = 12  # of a number: with more it is far from every count
+PAIR = r"\d+ ?- ?\d+"
+PAIRS = re.compile(rf"{PAIR}(?: ?, ?{PAIR})*")
+
+
+@dataclass(frozen=True)
+class Degenerate:
+    """An output that reads nothing; `floor`: the most that it scores on the item's task, in the mean over items."""
+
+    name: str
+    output: str
+    floor: float
+
+
+def normalised(output: Any) -> str:
+    """Lower case, single spaces, digits that stand apart joined: `4 7 1`, or a list of its digits, is 471."""
+    text = " ".join(map(str, output)) if isinstance(output, list | tuple) else str(output)
+    text = " ".join(text.lower().split())
+    return SPACED_DIGITS.sub(lambda match: match.group().replace(" ", ""), text)
+
+
+def score(item: Item, output: Any) -> float:
+    """The score of an output, a str or a value that a program answered with, by the item's kind of answer."""
+    return SCORERS[item.answer](item.gold, output)
+
+
+def floor(item: Item) -> float:
+    """The most that an output which read nothing scores on the item's task, in the mean over items."""
+    return item.chance
+
+
+def exact(gold: str, output: Any) -> float:
+    """1 where both are the same, normalised."""
+    return float(normalised(gold) == normalised(output))
+
+
+def number(gold: str, output: Any) -> float:
+    """0.75^|error| of OOLONG (arXiv 2511.02817); 0 for an output with no number and for one with several."""
+    found = NUMBER.findall(normalised(output))
+    if len(found) != 1 or len(found[0]) > MOST_DIGITS:
+        return 0.0
+    return 0.75 ** abs(float(found[0]) - float(normalised(gold)))
+
+
+def pairs(gold: str, output: Any) -> float:
+    """F1 of sets of pairs without order; 0 for an output that is no list of pairs and for one of too many pairs."""
+    right, given = _pairs(gold), _pairs(output)
+    assert right, f"{gold!r} has no pairs"
+    return _f1(set(right), given)
+
+
+def members(gold: str, output: Any) -> float:
+    """F1 of sets of what stands between commas, spaces or line ends; 0 for an output of too many words."""
+    given = list(output) if isinstance(output, list | tuple | set) else re.split(r"[,\s]+", str(output))
+    words = [word for word in (str(one).strip().lower() for one in given) if word]
+    return _f1({word.strip().lower() for word in gold.split(",")}, words)
+
+
+def hops(item: Item, output: list[str]) -> list[float]:
+    """Of an output of names, one after each relation of a chain, which are right."""
+    given = [*output, *[""] * len(item.meta["hops"])]
+    return [exact(gold, name) for gold, name in zip(item.meta["hops"], given, strict=False)]
+
+
+SCORERS: dict[Answer, Callable[[str, Any], float]] = {
+    "exact": exact,
+    "number": number,
+    "pairs": pairs,
+    "set": members,
+}
+
+
+def _f1(right: set[Any], given: list[Any]) -> float:
+    if not given or len(given) > 2 * len(right) + 10:
+        return 0.0
+    return 2 * len(right & set(given)) / (len(right) + len(set(given)))
+
+
+def _pairs(output: Any) -> list[frozenset[str]]:
+    """Pairs of numbers without their leading zeros; none where the output is anything else."""
+    if isinstance(output, list | tuple | set):
+        both = [one if isinstance(one, list | tuple) else () for one in output]
+        text = " , ".join(" - ".join(normalised(number) for number in one) for one in both)
+    else:
+        text = normalised(output)
+    if not PAIRS.fullmatch(text):
+        return []
+    return [frozenset(number.strip().lstrip("0") or "0" for number in pair.split("-")) for pair in text.split(",")]
+
+
+def degenerate_outputs(item: Item) -> list[Degenerate]:
+    """Outputs that take no reading: nothing, echoes, every answer there is, the same answer always."""
+    outputs = {
+        "empty": "",
+        "none": "none",
+        "echo": item.context,
+        "all classes": " ".join(CLASSES),
+        "all numbers": " ".join(str(number) for number in range(100)),
+        "all pairs": _all_pairs(item.context),
+    }
+    found = [Degenerate(name, output, 0.0) for name, output in outputs.items()]
+    # A question may have a number in it, and then it is a constant like any.
+    echo = Degenerate("echo of the question", item.question, floor(item))
+    return [*found, echo, Degenerate("constant", _constant(item), floor(item))]
+
+
+def _constant(item: Item) -> str:
+    """An answer of the right kind: in the middle, or what comes first."""
+    meta = item.meta
+    match item.answer, item.task:
+        case "number", _:
+            return str(meta.get("most", 0) // 2)
+        case "pairs", _:
+            return _some_pairs(item.context)
+        case "exact", "semniah":
+            return _numbers(item.context)[0]
+        case "exact", "chain":
+            return next(line for line in item.context.splitlines() if ":" not in line).split()[-1]
+        case "exact", "oolong_most":
+            return "food"
+        case "exact", "oolong_compare":
+            return "more"
+        case "exact", _:
+            return [*meta.get("kinds", ()), *meta.get("holders", ()), *CLASSES][0]
+    return "lantern"
+
+
+def _numbers(context: str) -> list[str]:
+    return [match.group().replace(" ", "") for match in re.finditer(r"\d(?: \d)+", context)]
+
+
+def _all_pairs(context: str) -> str:
+    numbers = _numbers(context)[:200]
+    return " , ".join(f"{one} - {other}" for one in numbers for other in numbers if one < other)
+
+
+def _some_pairs(context: str) -> str:
+    """As many as may always be given."""
+    first, *others = _numbers(context)[:13] or ["0"]
+    return " , ".join(f"{first} - {other}" for other in others)

@@ -1,0 +1,228 @@
+"""Programs with leaves that read without error are right; with leaves that do not read they are not."""
+
+import random
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from evals.longcontext.item import Item
+from evals.longcontext.leaves import chunks, leaf_answer, leaf_examples, leaf_questions
+from evals.longcontext.lexicon import CLASSES, Lexicon
+from evals.longcontext.programs import CHUNK_LINES, Program, program_tokens, programs
+from evals.longcontext.scorers import floor, score
+from evals.longcontext.tasks import TASKS
+from evals.longcontext.world import WINDOW, num_tokens
+from rlm.sandbox.sealed import Sealed
+from rlm.sandbox.session import Limits
+from rlm.text import Text
+
+Drawn = Callable[..., list[Item]]
+Leaf = Callable[[str, str], str]
+MOST_TOKENS = 96
+
+
+def functions(leaf: Leaf, given: list[Any]) -> dict[str, Callable[..., Any]]:
+    def ask(question: str, text: Text | str) -> str:
+        return leaf(question, str(text))
+
+    def ask_all(question: str, texts: list[Text | str]) -> list[str]:
+        return [ask(question, text) for text in texts]
+
+    return {"ask": ask, "ask_all": ask_all, "answer": given.append}
+
+
+def run(program: Program, item: Item, leaf: Leaf) -> Any:
+    """What the program answers; None where it raises."""
+    given: list[Any] = []
+    try:
+        exec(program.source, {"context": Text.of(item.context), **functions(leaf, given)})
+    except (IndexError, KeyError, ValueError):
+        return None
+    return given[-1] if given else None
+
+
+@pytest.fixture(scope="module")
+def oracle(lexicon: Lexicon) -> Leaf:
+    return lambda question, text: leaf_answer(lexicon, question, text)
+
+
+@pytest.mark.parametrize("windows", [1, 4, 16])
+@pytest.mark.parametrize("task", TASKS)
+def test_oracle_program_and_oracle_leaf(task: str, windows: int, drawn: Drawn, oracle: Leaf) -> None:
+    for item in drawn(task, windows):
+        for program in programs(item):
+            assert score(item, run(program, item, oracle)) == 1, (program.strategy, item.question)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_programs_are_short_and_several(task: str, drawn: Drawn) -> None:
+    for item in drawn(task, 4, count=24):
+        found = programs(item)
+        assert 2 <= len({program.source for program in found}) <= 3
+        assert found[0].sealed
+        for program in found:
+            tokens = program_tokens(program.source)
+            assert "".join(tokens) == program.source
+            assert len(tokens) <= MOST_TOKENS
+
+
+def test_programs_need_few_tokens_besides_the_world(drawn: Drawn, lexicon: Lexicon) -> None:
+    used = {
+        token.removeprefix(" ")
+        for task in TASKS
+        for item in drawn(task, 1, count=24)
+        for program in programs(item)
+        for token in program_tokens(program.source)
+    }
+    assert len(used - set(lexicon.vocabulary())) <= 160
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sealed_programs_run_sealed(task: str, drawn: Drawn, oracle: Leaf) -> None:
+    (item, *_) = drawn(task, 1)
+    limits = Limits(seconds=5, memory_bytes=64 << 20, printed=500, calls=2000)
+    with Sealed() as sandbox:
+        for program in programs(item):
+            given: list[Any] = []
+            text = Text.of(item.context)
+            session = sandbox.session(functions(oracle, given), limits, text, item.question)
+            error = session.run(program.source).error
+            session.close()
+            if program.sealed:
+                assert error is None
+                assert score(item, given[-1]) == 1
+            else:
+                assert "does not stand in the question" in str(error)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_leaf_that_says_the_same_always_is_at_the_floor(task: str, drawn: Drawn) -> None:
+    constants = ["none", "0 0 0 0 - 0 0 0 1", "storm", "3", "1 2 3", "mona 0 1 0 1 storm"]
+    drawn_items = drawn(task, 4, count=24)
+    most = mean(map(floor, drawn_items))
+    for constant in constants:
+        for strategy in range(2):
+            scores = [score(i, run(programs(i)[strategy], i, lambda q, t: constant)) for i in drawn_items]  # noqa: B023
+            spread = (most * (1 - most) / len(scores)) ** 0.5
+            assert mean(scores) <= most + 3 * spread + 1e-9, (constant, strategy)
+
+
+@pytest.mark.parametrize("task", ["semniah", "argmax", "sempairs", "truepairs", "chain", "statelog"])
+def test_a_leaf_that_reads_another_part_is_no_help(task: str, drawn: Drawn, oracle: Leaf) -> None:
+    """The chunks of another item: what is said is well formed, and not of this context."""
+    drawn_items = drawn(task, 4, count=24)
+    scores = []
+    for item, other in zip(drawn_items, [*drawn_items[1:], drawn_items[0]], strict=True):
+        parts, rng = chunks(other.context, CHUNK_LINES), random.Random(0)
+        scores.append(score(item, run(programs(item)[0], item, lambda q, t: oracle(q, rng.choice(parts)))))  # noqa: B023
+    assert mean(scores) <= mean(map(floor, drawn_items)) + 0.17
+
+
+def test_one_wrong_leaf_changes_the_answer_as_foreseen(drawn: Drawn, lexicon: Lexicon) -> None:
+    """A record misread as the class that is counted is one more."""
+    for item in drawn("count", 4):
+        answers: list[str] = []
+
+        def wrong(question: str, text: str) -> str:
+            kinds = leaf_answer(lexicon, question, text).split()
+            if not answers:  # noqa: B023
+                place = next(number for number, kind in enumerate(kinds) if kind != item.meta["kind"])  # noqa: B023
+                kinds[place] = item.meta["kind"]  # noqa: B023
+            answers.append(" ".join(kinds))  # noqa: B023
+            return answers[-1]  # noqa: B023
+
+        assert run(programs(item)[0], item, wrong) == int(item.gold.replace(" ", "")) + 1
+        assert score(item, int(item.gold.replace(" ", "")) + 1) == 0.75
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_leaf_fits_its_window(task: str, drawn: Drawn, oracle: Leaf) -> None:
+    """Question, chunk and answer, with a token before each, and lines' ends as tokens."""
+    for item in drawn(task, 4):
+        asked: list[int] = []
+
+        def counted(question: str, text: str) -> str:
+            answer = oracle(question, text)
+            asked.append(3 + num_tokens(question) + num_tokens(text) + num_tokens(answer))  # noqa: B023
+            return answer
+
+        for program in programs(item):
+            run(program, item, counted)
+        assert max(asked) <= WINDOW
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_leaf_examples_are_what_programs_ask(task: str, drawn: Drawn, lexicon: Lexicon) -> None:
+    for item in drawn(task, 1):
+        examples = list(leaf_examples(lexicon, item, CHUNK_LINES))
+        assert all(answer == leaf_answer(lexicon, question, text) for question, text, answer in examples)
+        learnt = {question for question, _, _ in examples}
+        asked: set[str] = set()
+
+        def heard(question: str, text: str) -> str:
+            asked.add(question)  # noqa: B023
+            return leaf_answer(lexicon, question, text)
+
+        for program in programs(item):
+            run(program, item, heard)
+        assert learnt <= asked | set(leaf_questions(item)) | {f"opposite of {kind} ?" for kind in CLASSES}
+        assert asked <= learnt | set(leaf_questions(item))
+        vocabulary = set(lexicon.vocabulary())
+        assert all({*q.split(), *text.split(), *answer.split()} <= vocabulary for q, text, answer in examples)
+
+
+def test_leaf_answers_in_words(lexicon: Lexicon) -> None:
+    word = {kind: next(w for w, k in lexicon.class_of.items() if k == kind) for kind in CLASSES}
+    ana, eli, ivo = lexicon.names[:3]
+    text = (
+        f"{ana} 0 3 1 4 : not {word['storm']} but {word['fruit']}\n"
+        f"{eli} 1 2 0 1 : more {word['storm']} than {word['fruit']}\n"
+        f"{ana} 0 4 0 9 : {word['storm']}\n"
+    )
+    answers = {
+        "kinds ?": "fruit storm storm",
+        f"kinds by {ana} ?": "fruit storm",
+        f"kinds by {ivo} ?": "none",
+        "kinds in 1 2 ?": "storm",
+        "count of storm ?": "2",
+        "count of ship ?": "0",
+        "numbers of storm ?": "1 2 0 1 , 0 4 0 9",
+        "numbers of ship ?": "none",
+        "rows ?": f"{ana} 0 3 1 4 fruit , {eli} 1 2 0 1 storm , {ana} 0 4 0 9 storm",
+    }
+    for question, answer in answers.items():
+        assert leaf_answer(lexicon, question, text) == answer
+    opposite = lexicon.opposite_of["storm"]
+    rows = f"{ana} 0 3 1 4 storm\n{eli} 1 2 0 1 {opposite}\n{ana} 0 4 0 9 {opposite}\n"
+    assert leaf_answer(lexicon, "pairs ?", rows) == "0 3 1 4 - 0 4 0 9"
+    assert leaf_answer(lexicon, "pairs ?", "") == "none"
+    assert leaf_answer(lexicon, "opposite of storm ?", "") == opposite
+
+
+def test_roles_and_events_in_words(lexicon: Lexicon) -> None:
+    ana, eli, ivo = lexicon.names[:3]
+    leads = {passive: next(v for v, m in lexicon.relation_of.items() if m == ("leads", passive)) for passive in (0, 1)}
+    verb = {meaning: v for v, meaning in lexicon.event_of.items()}
+    facts = f"{ana} {leads[0]} {eli}\n{eli} {leads[1]} {ivo}\n"
+    assert [leaf_answer(lexicon, f"{name} leads ?", facts) for name in (ana, eli, ivo)] == [eli, "none", eli]
+    assert leaf_answer(lexicon, f"{ana} pays ?", facts) == "none"
+    thing = next(iter(lexicon.class_of))
+
+    def after(holder: str, *events: str) -> str:
+        return leaf_answer(lexicon, f"{thing} with {holder} , then ?", "\n".join(events))
+
+    assert after("none", f"{ana} {verb['take', False]} {thing}") == ana
+    assert after(ana, f"{ana} {verb['pass', False]} {eli}") == eli
+    assert after(eli, f"{ana} {verb['pass', False]} {eli}") == eli
+    assert after(ana, f"{ana} {verb['pass', True]} {eli}") == ana
+    assert after(eli, f"{ana} {verb['pass', True]} {eli}") == ana
+    assert after(ana, f"{ivo} {verb['swap', False]} {ana}", f"{ivo} {verb['swap', False]} {eli}") == eli
+    assert after(ana, f"{ana} {verb['greet', False]} {eli}") == ana
+
+
+@pytest.mark.parametrize("question", ["", "what ?", "kinds", "opposite of nothing ?", "count of storm"])
+def test_no_question_to_a_leaf(lexicon: Lexicon, question: str) -> None:
+    with pytest.raises(ValueError, match="no question"):
+        leaf_answer(lexicon, question, "")
