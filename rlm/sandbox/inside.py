@@ -1,0 +1,269 @@
+"""What runs in a session's process: programs, one after another, in one namespace.
+
+A program shares this interpreter and may rewrite all that is here. That is allowed for: the kernel confines the
+process, and the host believes nothing that it says.
+"""
+
+import ast
+import builtins
+import fcntl
+import io
+import linecache
+import os
+import re
+import resource
+import signal
+import sys
+import traceback
+import types
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from rlm.sandbox import kernel, layers, values
+from rlm.sandbox.binding import Bound, bind
+from rlm.sandbox.layers import Layer, Memory
+
+_SOCKET, _CONTEXT, _SPARE = 3, 4, 100
+_RECURSION = 1000
+_MAX_TRACEBACK_LINES, _MAX_ERROR = 10, 4000
+_FRAME_CHARACTERS, _LINE_FRAMES = 4096, 1000
+_NAME = re.compile(r'File "(<program) \d+(>)"')
+
+
+class Line:
+    """Frames to and from the host. An interrupt that comes within one is kept until it is over."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.shielded = 1
+        self.interrupted = False
+
+    def interrupt(self, *_: Any) -> None:
+        """The handler of SIGINT, by which the host ends a program."""
+        self.interrupted = True
+        self._raise_if_interrupted()
+
+    def _raise_if_interrupted(self) -> None:
+        if self.interrupted and not self.shielded:
+            self.interrupted = False
+            raise KeyboardInterrupt("out of time")
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """No interrupt within."""
+        self.shielded += 1
+        try:
+            yield
+        finally:
+            self.shielded -= 1
+            self._raise_if_interrupted()
+
+    @contextmanager
+    def program(self) -> Iterator[None]:
+        """Within: a program, which may be interrupted. An interrupt meant for one before it is forgotten."""
+        self.interrupted = False
+        self.shielded = 0
+        try:
+            yield
+        finally:
+            self.shielded = 1
+
+    def send(self, frame: bytes) -> None:
+        """All of it, whatever memory is left."""
+        with self.shield():
+            rest = memoryview(frame)
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+    def receive(self) -> dict[str, Any]:
+        """The next frame. MemoryError leaves the line fit for use; the process ends where the host has gone."""
+        with self.shield():
+            length = int.from_bytes(self._exactly(bytearray(values.HEADER_BYTES)), "big")
+            try:
+                body = bytearray(length)
+            except MemoryError:
+                self._drain(length)
+                raise
+            self._exactly(body)
+        return values.unpack(body)
+
+    def _exactly(self, buffer: bytearray) -> bytearray:
+        rest = memoryview(buffer)
+        while rest:
+            num_read = os.readv(self.descriptor, [rest])
+            if not num_read:
+                os._exit(0)
+            rest = rest[num_read:]
+        return buffer
+
+    def _drain(self, length: int) -> None:
+        while length:
+            length -= len(self._exactly(bytearray(min(length, 1 << 16))))
+
+
+class Output(io.TextIOBase):
+    """Standard output and error of a program: told to the host as it comes, up to a number of characters."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.begin(0)
+
+    def begin(self, limit: int) -> None:
+        """For a new program."""
+        self.left, self.frames, self.kept = limit, 0, ""
+
+    def writable(self) -> bool:
+        """As a file's."""
+        return True
+
+    def write(self, text: str) -> int:
+        """As a file's; what is beyond the limit is left out."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        taken = text[: self.left]
+        self.left -= len(taken)
+        self.kept += taken
+        # Soon, so that it is known what a program printed that had to be killed; but not by the line for ever.
+        by_the_line = self.frames < _LINE_FRAMES and "\n" in taken
+        if by_the_line or len(self.kept) >= _FRAME_CHARACTERS:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """As a file's."""
+        while self.kept:
+            part, self.kept = self.kept[:_FRAME_CHARACTERS], self.kept[_FRAME_CHARACTERS:]
+            self.frames += 1
+            self.line.send(values.pack({"printed": part}))
+
+
+class Told:
+    """Ends whatever is raised within it, and keeps what a program is told of it."""
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: Any) -> bool:
+        if error is None or kind is None:
+            return True
+        self.error = kind.__name__  # where its own text cannot be had
+        with Told():
+            self.error = _described(error, frames)
+        return True
+
+
+def _described(error: BaseException, frames: types.TracebackType | None) -> str:
+    """The last lines of the traceback, of which the frames are the program's own."""
+    shown = traceback.TracebackException(type(error), error, None, compact=True)
+    own = [entry for entry in traceback.extract_tb(frames) if entry.filename.startswith("<program")]
+    head = ["Traceback (most recent call last):\n", *traceback.format_list(own)] if own else []
+    lines = "".join([*head, *shown.format_exception_only()]).splitlines()
+    return _NAME.sub(r'File "\1\2"', "\n".join(lines[-_MAX_TRACEBACK_LINES:]))[-_MAX_ERROR:]
+
+
+def forwarder(name: str, line: Line, output: Output, bound: Bound) -> Callable[..., Any]:
+    """What stands for a function of the host."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        crossing = [values.encode(list(arguments), bound.refer), values.encode(named, bound.refer)]
+        frame = values.pack({"call": name, "args": crossing[0], "kwargs": crossing[1]})
+        if len(frame) > values.MAX_CALL_BYTES:
+            raise ValueError(f"{name}: {len(frame)} bytes in one call, at most {values.MAX_CALL_BYTES}")
+        with line.shield():
+            output.flush()
+            line.send(frame)
+            answer = line.receive()
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return values.decode(answer["value"], bound.restore)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def run(program: str, number: int, namespace: dict[str, Any], output: Output) -> None:
+    """Executes; the value of an expression at the end is printed as a prompt does."""
+    # A name of its own, so that a later error in a function shows the function's lines.
+    name = f"<program {number}>"
+    tree = ast.parse(program, name)
+    linecache.cache[name] = (len(program), None, program.splitlines(True), name)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, name, "exec"), namespace)
+    if isinstance(last, ast.Expr):
+        value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+        if value is not None:
+            output.write(f"{value!r}\n")
+
+
+def main(descriptor: int, received: list[int], skip: Collection[Layer], memory: Memory) -> NoReturn:
+    """Takes the session's socket and the context's file, where there is one; never returns."""
+    kernel.die_with_parent()
+    _keep(descriptor, *received)
+    line = Line(_SOCKET)
+    signal.signal(signal.SIGINT, line.interrupt)
+    output = Output(line)
+    start = line.receive()
+    bound = Bound("")
+    if received:
+        bound = bind(_CONTEXT, start["extra"])
+        memory = Memory(memory.limit, memory.before + os.fstat(_CONTEXT).st_size)
+        os.close(_CONTEXT)
+    held = layers.confine(skip, memory)
+    line.send(values.pack({"layers": held}))
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    namespace = module.__dict__
+    namespace["__builtins__"] = builtins
+    if received:
+        namespace["context"] = bound.value
+    functions = {name: forwarder(name, line, output, bound) for name in start["functions"]}
+    number, limited = 0, held["limits"] is True
+    within, beyond = memory.bounds(headroom=False), memory.bounds(headroom=True)
+
+    def attempt(program: str) -> None:
+        # What the error of too much memory is told in is beyond the programs' share.
+        if limited:
+            resource.setrlimit(resource.RLIMIT_AS, within)
+        try:
+            run(program, number, namespace, output)
+        finally:
+            if limited:
+                resource.setrlimit(resource.RLIMIT_AS, beyond)
+
+    while True:
+        request = line.receive()
+        number += 1
+        namespace.update(functions)  # a program that bound such a name has lost it for itself only
+        _settle(line)
+        output.begin(request["printed"])
+        sys.stdout = sys.stderr = output
+        sys.stdin = io.StringIO()
+        # The outer one: for an interrupt that comes while the error of the program is put in words.
+        with Told() as interrupted, line.program(), Told() as told:
+            attempt(request["program"])
+        _settle(line)
+        output.flush()
+        line.send(values.pack({"done": interrupted.error or told.error}))
+
+
+def _settle(line: Line) -> None:
+    """Undoes what a program may have set for the interpreter."""
+    signal.signal(signal.SIGINT, line.interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    sys.settrace(None)
+    sys.setprofile(None)
+    sys.setrecursionlimit(_RECURSION)
+
+
+def _keep(descriptor: int, context: int | None = None) -> None:
+    """Closes all that is open but the standard files, the socket and the context, which get fixed places."""
+    spare = fcntl.fcntl(descriptor, fcntl.F_DUPFD, _SPARE)
+    spare_context = None if context is None else fcntl.fcntl(context, fcntl.F_DUPFD, _SPARE)
+    os.dup2(spare, _SOCKET, inheritable=False)
+    if spare_context is not None:
+        os.dup2(spare_context, _CONTEXT, inheritable=False)
+    os.closerange(_SOCKET + 1 if spare_context is None else _CONTEXT + 1, os.sysconf("SC_OPEN_MAX"))
