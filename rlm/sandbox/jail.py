@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rlm.sandbox import layers
@@ -130,7 +129,5 @@ class Jail:
     def __enter__(self) -> "Jail":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

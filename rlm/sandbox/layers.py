@@ -8,6 +8,7 @@ import os
 import resource
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from rlm.sandbox import kernel, seccomp
@@ -97,13 +98,12 @@ class Memory:
 
 def address_space() -> int:
     """Bytes of address space that this process holds."""
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 a session forks without pathlib
-        return int(file.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def confine(skip: Collection[Layer], memory: Memory) -> Report:
     """Puts this process under the inner layers, for good, as far as they work here."""
-    report: Report = {name: False for name in LAYERS[LAYERS.index("limits") :]}
+    report: Report = dict.fromkeys(LAYERS[LAYERS.index("limits") :], False)
 
     def put(name: Layer, step: Callable[[], None]) -> None:
         if name not in skip:

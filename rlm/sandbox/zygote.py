@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from rlm.sandbox import inside, kernel, layers
@@ -32,7 +33,7 @@ MODULES = """
     encodings.ascii encodings.cp1252 encodings.hex_codec encodings.idna encodings.latin_1 encodings.punycode
     encodings.raw_unicode_escape encodings.rot_13 encodings.unicode_escape encodings.utf_16 encodings.utf_32
     encodings.utf_8 encodings.utf_8_sig
-""".split()
+"""
 # Zygote and sessions are what the kernel ends first where memory runs out.
 _FIRST_TO_END = "1000"
 _REQUEST_BYTES = 4096
@@ -53,13 +54,13 @@ def main(control_fd: int, host: int, skip: list[Layer]) -> NoReturn:
     """Never returns; what goes wrong before the report is on standard error."""
     control = socket.socket(fileno=control_fd)
     host_pidfd = os.pidfd_open(host)
-    for name in MODULES:
+    for name in MODULES.split():
         importlib.import_module(name)
     # No import looks for a file any more.
     sys.path.clear()
     sys.path_importer_cache.clear()
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 as it is imported
-        file.write(_FIRST_TO_END)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_END)
     before = layers.address_space()
     report = layers.enclose(skip)
     own = None
@@ -90,7 +91,7 @@ def _probe(zygote: Zygote) -> Report:
         os.write(writing, json.dumps(report).encode())
         os._exit(0)
     os.close(writing)
-    with open(reading, "rb") as pipe:
+    with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
     os.waitpid(child, 0)
     if not told:
