@@ -59,6 +59,7 @@ def main(control_fd: int, host: int, skip: list[Layer]) -> NoReturn:
     # No import looks for a file any more.
     sys.path.clear()
     sys.path_importer_cache.clear()
+    sys.argv[:] = sys.orig_argv[:] = [""]
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_END)
     before = layers.address_space()
