@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
 from rlm.sandbox import layers
 from rlm.sandbox.binding import Context
@@ -30,6 +29,20 @@ main(int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]))
 _SECONDS_TO_START, _SECONDS_TO_END = 60.0, 5.0
 _MESSAGE_BYTES = 1 << 16
 _ENDED = "the sandbox's own process has ended: open a new jail"
+
+
+def _exec_zygote(control: int, without: Collection[Layer]) -> subprocess.Popen[bytes]:
+    arguments = [str(Path(__file__).parents[2]), str(control), str(os.getpid()), json.dumps(list(without))]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _BOOT, *arguments],
+        env={},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[control],
+        start_new_session=True,  # an interrupt from the terminal is the host's
+    )
 
 
 class Jail:
@@ -50,21 +63,11 @@ class Jail:
         self._lock, self._num_asked = threading.Lock(), 0
         self._sessions: set[Confined] = set()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = [str(Path(__file__).parents[2]), str(theirs.fileno()), str(os.getpid()), json.dumps(list(without))]
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, *arguments],
-                env={},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # an interrupt from the terminal is the host's
-            )
+            self._process = _exec_zygote(theirs.fileno(), without)
         started = False
         try:
-            self.layers: dict[Layer | Literal["environment"], bool | str] = {"environment": True, **self._report()}
+            self.layers: layers.Report = {"environment": True, **self._report()}
             lacking = None if unsafe else layers.missing(self.layers)
             if lacking:
                 raise ValueError(lacking)

@@ -68,9 +68,11 @@ def set_namespace(descriptor: int, kind: int) -> None:
     _done(_libc.setns(descriptor, kind))
 
 
-def map_user(inside: int) -> None:
-    """Names the present user and group `inside` in the user namespace just entered."""
-    users, groups = os.geteuid(), os.getegid()
+def enter_user_namespace(inside: int) -> None:
+    """Moves this process into a new one, where its user and group are `inside` and it may make the other namespaces."""
+    users, groups = os.geteuid(), os.getegid()  # as they are called outside: unknown once within
+    set_dumpable(True)  # a change of user took away this process's own files in /proc
+    unshare(NEWUSER)
     entries = {"setgroups": "deny", "uid_map": f"{inside} {users} 1", "gid_map": f"{inside} {groups} 1"}
     for name, text in entries.items():
         descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)

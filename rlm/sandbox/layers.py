@@ -30,14 +30,14 @@ Layer = Literal[
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 REQUIRED: tuple[Layer, ...] = ("landlock files", "seccomp")
 # True: it holds. Otherwise why it does not, False where it was left out on purpose.
-Report = dict[Layer, bool | str]
+Report = dict[str, bool | str]
 
 NOBODY = 65534
 # Beyond the limit of memory: what it takes to tell that the limit is reached.
 HEADROOM = 32 << 20
 MAX_DESCRIPTORS = 16
 _NONE = ("FSIZE", "CORE", "NPROC", "MEMLOCK", "MSGQUEUE", "SIGPENDING", "RTPRIO")
-_NAMESPACES: dict[Layer, int] = {
+_NAMESPACES: dict[str, int] = {
     "network namespace": kernel.NEWNET,
     "ipc namespace": kernel.NEWIPC | kernel.NEWUTS,
     "process namespace": kernel.NEWPID,
@@ -56,7 +56,9 @@ def _tried(step: Callable[[], None]) -> bool | str:
 def enclose(skip: Collection[Layer]) -> Report:
     """Puts this process and all that it forks under the outer layers, as far as they work here."""
     report: Report = {"user": False if "user" in skip else _tried(_become_nobody)}
-    report["user namespace"] = False if "user namespace" in skip else _tried(_enter_user_namespace)
+    report["user namespace"] = (
+        False if "user namespace" in skip else _tried(lambda: kernel.enter_user_namespace(NOBODY))
+    )
     for name, flag in _NAMESPACES.items():
         if name in skip:
             report[name] = False
@@ -75,12 +77,6 @@ def _become_nobody() -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-
-
-def _enter_user_namespace() -> None:
-    kernel.set_dumpable(True)  # a change of user took away this process's own files in /proc
-    kernel.unshare(kernel.NEWUSER)
-    kernel.map_user(NOBODY)
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def _limit(memory: Memory) -> None:
 
 
 def _landlock(skip: Collection[Layer]) -> Report:
-    since: dict[Layer, int] = {"landlock files": 1, "landlock tcp": 4, "landlock scopes": 6}
+    since: dict[str, int] = {"landlock files": 1, "landlock tcp": 4, "landlock scopes": 6}
     try:
         version = kernel.landlock_version()
     except OSError as error:

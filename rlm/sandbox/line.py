@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from rlm.sandbox import values
-from rlm.sandbox.layers import Layer
 
 _SECONDS_TO_DIE = 5.0
 _CHUNK = 1 << 16
@@ -25,7 +24,7 @@ class Child:
     must_hold: the layers that hold in this jail.
     """
 
-    def __init__(self, line: socket.socket, process: int, must_hold: set[Layer]) -> None:
+    def __init__(self, line: socket.socket, process: int, must_hold: set[str]) -> None:
         self.must_hold = must_hold
         self._line, self._process = line, process
         self._line.setblocking(False)

@@ -1,4 +1,4 @@
-"""A host in a process of its own, as root or as nobody: stages attacks, and tells what came of them, line by line."""
+"""A host in a process of its own, as root or another user: stages attacks and tells what came of each, line by line."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,6 @@ from typing import Any
 
 from rlm.sandbox import kernel
 from rlm.sandbox.jail import Jail
-from rlm.sandbox.layers import LAYERS
 from rlm.sandbox.session import Limits
 from tests.rlm.sandbox.attack import PRELUDE
 from tests.rlm.sandbox.reaching import REACHING
@@ -23,7 +22,6 @@ from tests.rlm.sandbox.straining import STRAINING
 ATTACKS = {str(attack): attack for attack in REACHING + STRAINING}
 LIMITS = Limits(seconds=1.0, memory_bytes=128 << 20, printed=5000, calls=20)
 _SECONDS_OUTSIDE = 5.0
-_NOBODY = 65534
 
 
 def main(user: int) -> None:
@@ -31,10 +29,15 @@ def main(user: int) -> None:
     if user != os.geteuid():
         become(user)
     with contextlib.ExitStack() as stack:
-        jails: dict[tuple[str, ...], Jail] = {}
+        try:
+            jails = {(): stack.enter_context(Jail())}
+        except ValueError as error:
+            print(json.dumps({"lacking": str(error)}), flush=True)
+            return
+        print(json.dumps({"layers": jails[()].layers}), flush=True)
         for line in sys.stdin:
             order = json.loads(line)
-            without = tuple(LAYERS if order["without"] == "all" else order["without"])
+            without = tuple(order["without"])
             if order["outside"]:
                 outcome = outside(order["attack"])
             else:

@@ -19,6 +19,8 @@ from rlm.sandbox.session import Limits
 ROOT = Path(__file__).resolve().parents[3]
 _SECRETS = {kind: f"secret-{kind}-{secrets.token_hex(8)}" for kind in ("file", "private", "memory", "shared")}
 _NOBODY = 65534
+# What a signal takes to show.
+_SECONDS_TO_SETTLE = 0.02
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.shmat.restype = ctypes.c_void_p
 
@@ -157,6 +159,8 @@ class Scene:
                 else:
                     listener.recv(9)
                 found.append(f"reached {name}")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.victim.wait(_SECONDS_TO_SETTLE)
         if self.victim.poll() is not None:
             found.append("ended a process")
         elif Path(f"/proc/{self.victim.pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT":
