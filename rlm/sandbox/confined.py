@@ -134,9 +134,13 @@ class Turn:
     def _deadline(self) -> float:
         return self.started + self.waited + self.limits.seconds + GRACE_SECONDS * self.interrupted
 
+    def _send(self, frame: bytes) -> None:
+        # An answer may fall due with the time: what is half sent can't be stopped gently, so it has the grace as well.
+        self.child.send(frame, self._deadline() + GRACE_SECONDS)
+
     def _converse(self, program: str) -> str | None:
         frame = values.pack({"program": program, "printed": self.limits.printed})
-        self.child.send(frame, self._deadline())
+        self._send(frame)
         while True:
             try:
                 message = self.child.receive(self._deadline())
@@ -181,7 +185,7 @@ class Turn:
             before = time.monotonic()
             frame = self._call(name, arguments, named)
             self.waited += time.monotonic() - before
-        self.child.send(frame, self._deadline())
+        self._send(frame)
 
     def _call(self, name: str, arguments: list[Any], named: dict[str, Any]) -> bytes:
         try:

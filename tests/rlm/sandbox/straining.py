@@ -12,6 +12,7 @@ RESOURCES = table(
         "memory in small pieces": ("never", "kept = {}\nwhile True: kept[len(kept)] = str(len(kept)) * 50"),
         "memory that is shared": ("never", "import mmap\nkept = []\nwhile True: kept.append(mmap.mmap(-1, 10**8))"),
         "one large power": ("never", "10**10**8"),
+        "a loop in C": ("never", "import itertools\nall(itertools.repeat(1))"),
         "a regex that blows up": ("never", "import re\nre.match('(a+)+$', 'a' * 40 + 'b')"),
         "a loop": ("never", "while True: pass"),
         "a loop that swallows everything": (

@@ -82,7 +82,7 @@ def test_a_program_that_does_not_encode_is_told(start: Start) -> None:
 
 def test_printing_ends_at_the_limit_and_survives_a_kill(start: Start) -> None:
     session = start(limits=Limits(seconds=0.3, printed=10))
-    ran = session.run("for i in range(10**5): print(i)")
+    ran = session.run("for i in range(10**3): print(i)")
     assert (ran.printed, ran.error) == ("0\n1\n2\n3\n4\n", None)
     assert session.run("print('\\ud800' * 5)").printed == "\\ud800\\ud8"
     lost = session.run("import signal\nprint('here')\nsignal.signal(2, signal.SIG_IGN)\nwhile True: pass")
@@ -194,7 +194,7 @@ def test_time_is_over_gently_where_it_can_be(start: Start) -> None:
     assert "stopped after 0.2 s" in (ran.error or "")
     assert 0.2 <= ran.seconds < 0.7
     assert session.run("x").printed == "1\n"
-    assert session.run("10**10**8").lost
+    assert session.run("import itertools\nall(itertools.repeat(1))").lost
     assert "NameError" in (session.run("x").error or "")
 
 
