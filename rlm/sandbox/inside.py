@@ -17,7 +17,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from rlm.sandbox import kernel, layers, values
@@ -151,7 +151,7 @@ class Told:
         if error is None or kind is None:
             return True
         self.error = kind.__name__  # where its own text cannot be had
-        with Told():
+        with suppress(BaseException):
             self.error = _described(error, frames)
         return True
 
@@ -214,25 +214,37 @@ def main(descriptor: int, received: list[int], skip: Collection[Layer], memory: 
         os.close(_CONTEXT)
     held = layers.confine(skip, memory)
     line.send(values.pack({"layers": held}))
+    names = {"context": bound.value} if received else {}
+    functions = {name: forwarder(name, line, output, bound) for name in start["functions"]}
+    _serve(line, output, names, functions, memory if held["limits"] is True else None)
+
+
+def _serve(
+    line: Line,
+    output: Output,
+    names: dict[str, Any],
+    functions: dict[str, Callable[..., Any]],
+    memory: Memory | None,
+) -> NoReturn:
+    """Programs, one after another; within `memory`, where it holds."""
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     namespace = module.__dict__
-    namespace["__builtins__"] = builtins
-    if received:
-        namespace["context"] = bound.value
-    functions = {name: forwarder(name, line, output, bound) for name in start["functions"]}
-    number, limited = 0, held["limits"] is True
-    within, beyond = memory.bounds(headroom=False), memory.bounds(headroom=True)
+    namespace.update(names, __builtins__=builtins)
+    number = 0
+    bounds = None if memory is None else (memory.bounds(headroom=False), memory.bounds(headroom=True))
 
     def attempt(program: str) -> None:
+        if bounds is None:
+            run(program, number, namespace, output)
+            return
         # What the error of too much memory is told in is beyond the programs' share.
-        if limited:
-            resource.setrlimit(resource.RLIMIT_AS, within)
+        within, beyond = bounds
+        resource.setrlimit(resource.RLIMIT_AS, within)
         try:
             run(program, number, namespace, output)
         finally:
-            if limited:
-                resource.setrlimit(resource.RLIMIT_AS, beyond)
+            resource.setrlimit(resource.RLIMIT_AS, beyond)
 
     while True:
         request = line.receive()
@@ -242,7 +254,7 @@ def main(descriptor: int, received: list[int], skip: Collection[Layer], memory: 
         output.begin(request["printed"])
         sys.stdout = sys.stderr = output
         sys.stdin = io.StringIO()
-        # The outer one: for an interrupt that comes while the error of the program is put in words.
+        # The outer one: for an interrupt that comes before or after the program itself.
         with Told() as interrupted, line.program(), Told() as told:
             attempt(request["program"])
         _settle(line)
