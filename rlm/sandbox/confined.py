@@ -8,7 +8,7 @@ from typing import Any
 
 from rlm.sandbox import values
 from rlm.sandbox.binding import Context
-from rlm.sandbox.line import Child, Lost
+from rlm.sandbox.child import Child, Lost
 from rlm.sandbox.session import Functions, Limits, Ran
 
 # From the gentle interrupt to the kill.
@@ -37,26 +37,26 @@ class Confined:
             # Anew: to read only, and with a place in the file that is not shared.
             self._file = os.open(f"/proc/self/fd/{context.fd}", os.O_RDONLY | os.O_CLOEXEC)
         self._child: Child | None = None
-        self._closed = False
+        self._closed = self._busy = False
 
     def run(self, program: str) -> Ran:
-        """See `Session`. Raises ValueError once it is closed."""
-        if self._closed:
-            raise ValueError("the session is closed")
-        child = self._child or self._start()
-        self._child = None  # until it is known to be fit for another program
-        turn = Turn(child, self._functions, self._limits, self._context)
-        error, lost = None, True
+        """See `Session`. Raises ValueError once it is closed, and where a program runs already."""
+        if self._closed or self._busy:
+            raise ValueError(f"the session {'is closed' if self._closed else 'runs one program at a time'}")
+        self._busy, fit = True, False
         try:
-            error = turn.run(program)
-            lost = False
-        except Lost as reason:
-            error = f"SessionLost: {reason}; all names are gone"
+            self._child = self._child or self._start()
+            turn = Turn(self._child, self._functions, self._limits, self._context)
+            try:
+                error = turn.run(program)
+                fit = True
+            except Lost as reason:
+                error = f"SessionLost: {reason}; all names are gone"
+            return Ran("".join(turn.printed), error, turn.seconds(), lost=not fit)
         finally:
-            if lost:
-                child.kill()
-        self._child = None if lost else child
-        return Ran("".join(turn.printed), error, turn.seconds(), lost)
+            self._busy = False
+            if self._closed or not fit:
+                self._end()
 
     def _start(self) -> Child:
         child = self._fork(self._limits.memory_bytes, self._file)
@@ -78,13 +78,19 @@ class Confined:
                 child.kill()
         return child
 
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
     def close(self) -> None:
-        """Kills its process."""
+        """Kills its process. A program that runs in another thread ends as lost."""
         self._closed = True
         self._forget(self)
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        if self._busy and self._child is not None:
+            self._child.signal(signal.SIGKILL)
+        else:
+            self._end()
         if self._file is not None:
             os.close(self._file)
             self._file = None

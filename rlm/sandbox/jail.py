@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rlm.sandbox import layers
 from rlm.sandbox.binding import Context
+from rlm.sandbox.child import Child
 from rlm.sandbox.confined import Confined
 from rlm.sandbox.layers import LAYERS, Layer
-from rlm.sandbox.line import Child
 from rlm.sandbox.session import Functions, Limits
 
 _BOOT = """

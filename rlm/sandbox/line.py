@@ -1,100 +1,118 @@
-"""The host's end of a session's socket, and the session's process. Nothing that comes from there is believed."""
+"""A session's end of its socket, and what a program's output goes through. The host's end is in child.py."""
 
-import contextlib
+import io
 import os
-import select
-import signal
-import socket
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rlm.sandbox import values
 
-_SECONDS_TO_DIE = 5.0
-_CHUNK = 1 << 16
+_FRAME_CHARACTERS, _LINE_FRAMES = 4096, 1000
 
 
-class Lost(Exception):
-    """The session can't go on: it ended, or said what it may not say. The text is the reason."""
+class Line:
+    """Frames to and from the host. An interrupt that comes within one is kept until it is over."""
 
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.shielded = 1
+        self.interrupted = False
 
-class Child:
-    """A session's process. Deadlines are of `time.monotonic`.
+    def interrupt(self, *_: Any) -> None:
+        """The handler of SIGINT, by which the host ends a program."""
+        self.interrupted = True
+        self._raise_if_interrupted()
 
-    must_hold: the layers that hold in this jail.
-    """
+    def _raise_if_interrupted(self) -> None:
+        if self.interrupted and not self.shielded:
+            self.interrupted = False
+            raise KeyboardInterrupt("out of time")
 
-    def __init__(self, line: socket.socket, process: int, must_hold: set[str]) -> None:
-        self.must_hold = must_hold
-        self._line, self._process = line, process
-        self._line.setblocking(False)
-        self._received = bytearray()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Nothing where it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, number)
-
-    def kill(self) -> None:
-        """Ends it, and what the host holds of it."""
-        self.signal(signal.SIGKILL)
-        poll = select.poll()
-        poll.register(self._process, select.POLLIN)
-        poll.poll(_SECONDS_TO_DIE * 1000)
-        self._line.close()
-        os.close(self._process)
-
-    def silent(self) -> bool:
-        """Whether it said nothing that was not asked for."""
-        if self._received:
-            return False
-        poll = select.poll()
-        poll.register(self._line, select.POLLIN)
-        return not poll.poll(0)
-
-    def send(self, frame: bytes, deadline: float) -> None:
-        """Raises TimeoutError, after which the line is of no use, and Lost."""
-        rest = memoryview(frame)
-        while rest:
-            self._await(select.POLLOUT, deadline)
-            try:
-                rest = rest[self._line.send(rest) :]
-            except BlockingIOError:
-                continue
-            except (BrokenPipeError, ConnectionResetError):
-                raise Lost("it ended its process") from None
-
-    def receive(self, deadline: float) -> dict[str, Any]:
-        """The next frame. Raises TimeoutError, after which another try may be made, and Lost."""
-        header = values.HEADER_BYTES
-        self._fill(header, deadline)
-        length = int.from_bytes(self._received[:header], "big")
-        if length > values.MAX_CALL_BYTES:
-            raise Lost(f"it sent a frame of {length} bytes, at most {values.MAX_CALL_BYTES} may be")
-        self._fill(header + length, deadline)
-        body = self._received[header : header + length]
-        del self._received[: header + length]
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """No interrupt within."""
+        self.shielded += 1
         try:
-            return values.unpack(body)
-        except ValueError as error:
-            raise Lost(f"it sent what is no frame: {error}") from error
+            yield
+        finally:
+            self.shielded -= 1
+            self._raise_if_interrupted()
 
-    def _fill(self, num_bytes: int, deadline: float) -> None:
-        while len(self._received) < num_bytes:
-            self._await(select.POLLIN, deadline)
+    @contextmanager
+    def program(self) -> Iterator[None]:
+        """Within: a program, which may be interrupted. An interrupt meant for one before it is forgotten."""
+        self.interrupted = False
+        self.shielded = 0
+        try:
+            yield
+        finally:
+            self.shielded = 1
+
+    def send(self, frame: bytes) -> None:
+        """All of it, whatever memory is left."""
+        with self.shield():
+            rest = memoryview(frame)
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+    def receive(self) -> dict[str, Any]:
+        """The next frame. MemoryError leaves the line fit for use; the process ends where the host has gone."""
+        with self.shield():
+            length = int.from_bytes(self._exactly(bytearray(values.HEADER_BYTES)), "big")
             try:
-                chunk = self._line.recv(_CHUNK)
-            except BlockingIOError:
-                continue
-            except ConnectionResetError:
-                chunk = b""
-            if not chunk:
-                raise Lost("it ended its process")
-            self._received += chunk
+                body = bytearray(length)
+            except MemoryError:
+                self._drain(length)
+                raise
+            self._exactly(body)
+        return values.unpack(body)
 
-    def _await(self, event: int, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        poll = select.poll()
-        poll.register(self._line, event)
-        if left <= 0 or not poll.poll(left * 1000):
-            raise TimeoutError
+    def _exactly(self, buffer: bytearray) -> bytearray:
+        rest = memoryview(buffer)
+        while rest:
+            num_read = os.readv(self.descriptor, [rest])
+            if not num_read:
+                os._exit(0)
+            rest = rest[num_read:]
+        return buffer
+
+    def _drain(self, length: int) -> None:
+        while length:
+            length -= len(self._exactly(bytearray(min(length, 1 << 16))))
+
+
+class Output(io.TextIOBase):
+    """Standard output and error of a program: told to the host as it comes, up to a number of characters."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.begin(0)
+
+    def begin(self, limit: int) -> None:
+        """For a new program."""
+        self.left, self.frames, self.kept = limit, 0, ""
+
+    def writable(self) -> bool:
+        """As a file's."""
+        return True
+
+    def write(self, text: str) -> int:
+        """As a file's; what is beyond the limit is left out."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        taken = text[: self.left]
+        self.left -= len(taken)
+        self.kept += taken
+        # Soon, so that it is known what a program printed that had to be killed; but not by the line for ever.
+        by_the_line = self.frames < _LINE_FRAMES and "\n" in taken
+        if by_the_line or len(self.kept) >= _FRAME_CHARACTERS:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """As a file's."""
+        while self.kept:
+            part, self.kept = self.kept[:_FRAME_CHARACTERS], self.kept[_FRAME_CHARACTERS:]
+            self.frames += 1
+            self.line.send(values.pack({"printed": part}))

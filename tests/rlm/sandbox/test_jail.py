@@ -168,6 +168,12 @@ def test_the_clock_stands_while_a_function_runs(start: Start) -> None:
     assert ran.seconds < 0.3
 
 
+def test_a_session_runs_one_program_at_a_time(start: Start) -> None:
+    session = start({"again": lambda: session.run("1")})
+    assert "one program at a time" in (session.run("again()").error or "")
+    assert session.run("1").printed == "1\n"
+
+
 def test_shadowed_functions_are_back_for_the_next_program(start: Start) -> None:
     session = start({"ask": lambda: 7})
     assert "not callable" in (session.run("ask = 1\nask()").error or "")

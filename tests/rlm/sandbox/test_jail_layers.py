@@ -175,6 +175,17 @@ def test_sessions_run_beside_each_other(jail: Jail) -> None:
     assert printed == {number: f"{number}\n" for number in range(5)}
 
 
+def test_a_session_is_closed_under_a_running_program(jail: Jail) -> None:
+    session = jail.session({}, LIMITS)
+    session.run("1")
+    timer = threading.Timer(0.2, session.close)
+    timer.start()
+    ran = session.run("while True: pass")
+    timer.join()
+    assert ran.lost
+    assert ran.seconds < LIMITS.seconds / 2
+
+
 def test_a_session_starts_in_half_the_time_of_an_interpreter(jail: Jail) -> None:
     bare, jailed = [], []
     for _ in range(30):
