@@ -14,7 +14,7 @@ from rlm.sandbox.session import Functions, Limits, Ran
 # From the gentle interrupt to the kill.
 GRACE_SECONDS = 0.5
 _SECONDS_TO_START = 30.0
-_MAX_ERROR = 4000
+_MAX_ERROR = 5000
 
 
 class Confined:

@@ -27,7 +27,7 @@ from rlm.sandbox.line import Line, Output
 
 _SOCKET, _CONTEXT, _SPARE = 3, 4, 100
 _RECURSION = 1000
-_MAX_TRACEBACK_LINES, _MAX_ERROR = 10, 4000
+_MAX_LINES, _MAX_LINE_CHARACTERS = 10, 400
 _NAME = re.compile(r'File "(<program) \d+(>)"')
 
 
@@ -54,8 +54,8 @@ def _described(error: BaseException, frames: types.TracebackType | None) -> str:
     shown = traceback.TracebackException(type(error), error, None, compact=True)
     own = [entry for entry in traceback.extract_tb(frames) if entry.filename.startswith("<program")]
     head = ["Traceback (most recent call last):\n", *traceback.format_list(own)] if own else []
-    lines = "".join([*head, *shown.format_exception_only()]).splitlines()
-    return _NAME.sub(r'File "\1\2"', "\n".join(lines[-_MAX_TRACEBACK_LINES:]))[-_MAX_ERROR:]
+    lines = "".join([*head, *shown.format_exception_only()]).splitlines()[-_MAX_LINES:]
+    return _NAME.sub(r'File "\1\2"', "\n".join(line[:_MAX_LINE_CHARACTERS] for line in lines))
 
 
 def forwarder(name: str, line: Line, output: Output, bound: Bound) -> Callable[..., Any]:
@@ -147,12 +147,19 @@ def _serve(
         output.begin(request["printed"])
         sys.stdout = sys.stderr = output
         sys.stdin = io.StringIO()
+        sys.unraisablehook = _tell_ignored
         # The outer one: for an interrupt that comes before or after the program itself.
-        with Told() as interrupted, line.program(), Told() as told:
+        interrupted, told = Told(), Told()
+        with interrupted, line.program(), told:
             attempt(request["program"])
         _settle(line)
         output.flush()
         line.send(values.pack({"done": interrupted.error or told.error}))
+
+
+def _tell_ignored(raised: Any) -> None:
+    """For an error in a finaliser: without frames, which may be the sandbox's own."""
+    print(f"Exception ignored: {raised.exc_type.__name__}: {raised.exc_value}", file=sys.stderr)
 
 
 def _settle(line: Line) -> None:

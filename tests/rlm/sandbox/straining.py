@@ -17,7 +17,7 @@ RESOURCES = table(
         "a loop": ("never", "while True: pass"),
         "a loop that swallows everything": (
             "never",
-            "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+            "n = 0\nwhile True:\n    try:\n        while n >= 0: n += 1\n    except BaseException: pass",
         ),
         "sleep past the clock": ("never", "import time\ntime.sleep(60)"),
         "an interrupt ignored": ("never", "import signal, time\nsignal.signal(2, signal.SIG_IGN)\ntime.sleep(60)"),
