@@ -3,8 +3,8 @@
 with Jail() as jail, jail.session({"ask": ask}, Limits()) as session:
     print(session.run("ask('why')").printed)
 
-Not held off: faults of the kernel, what can be told from timing, and the memory of many sessions together, each of which
-has its own limit. Sessions of one jail share the layout of their memory and the order of hashes.
+Not held off: faults of the kernel, what can be told from timing, and the memory of many sessions together, each of
+which has its own limit. Sessions of one jail share the layout of their memory and the order of hashes.
 """
 
 import json
