@@ -23,7 +23,7 @@ class Host:
         self.user = user
         self.process = subprocess.Popen(
             [sys.executable, "-c", _CODE, str(ROOT), str(user)],
-            cwd="/",
+            cwd=ROOT,
             env={"CANARY_KEY": f"secret-key-{os.urandom(8).hex()}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from tests.rlm.sandbox.scene import ROOT, Scene, answers
 from tests.rlm.sandbox.straining import STRAINING
 
 ATTACKS = {str(attack): attack for attack in REACHING + STRAINING}
-LIMITS = Limits(seconds=1.0, memory_bytes=128 << 20, printed=5000, calls=20)
+LIMITS = Limits(seconds=0.5, memory_bytes=128 << 20, printed=5000, calls=20)
 _SECONDS_OUTSIDE = 5.0
 
 
