@@ -26,12 +26,12 @@ _SECONDS_OUTSIDE = 5.0
 
 def main(user: int) -> None:
     """Answers each line of standard input by one on standard output; ends with the input."""
-    if user != os.geteuid():
-        become(user)
     with contextlib.ExitStack() as stack:
         try:
+            if user != os.geteuid():
+                become(user)
             jails = {(): stack.enter_context(Jail())}
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             print(json.dumps({"lacking": str(error)}), flush=True)
             return
         print(json.dumps({"layers": jails[()].layers}), flush=True)
@@ -56,20 +56,25 @@ def become(user: int) -> None:
         if shut:
             closed.setdefault(shut[0], set()).add(path)
     kernel.unshare(kernel.NEWNS)
-    libc = ctypes.CDLL(None, use_errno=True)
-    mount = lambda *arguments: libc.mount(*arguments) and os._exit(3)  # noqa: E731
-    mount(b"none", b"/", None, ctypes.c_ulong(0x4_4000), None)
+    private, bind = 0x4_4000, 0x1000
+    _mount("none", "/", private)
     for folder, paths in closed.items():
         opened = {path: os.open(path, os.O_PATH) for path in paths}
-        mount(b"tmpfs", str(folder).encode(), b"tmpfs", ctypes.c_ulong(0), b"mode=755")
+        _mount("tmpfs", str(folder), 0, b"tmpfs", b"mode=755")
         for path, descriptor in opened.items():
             path.mkdir(parents=True, exist_ok=True)
-            mount(f"/proc/self/fd/{descriptor}".encode(), str(path).encode(), None, ctypes.c_ulong(0x1000), None)
+            _mount(f"/proc/self/fd/{descriptor}", str(path), bind)
             os.close(descriptor)
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     kernel.set_dumpable(True)
+
+
+def _mount(source: str, target: str, flags: int, kind: bytes | None = None, options: bytes | None = None) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), options):
+        raise OSError(ctypes.get_errno(), f"cannot mount {target}")
 
 
 def inside(jail: Jail, name: str) -> dict[str, Any]:

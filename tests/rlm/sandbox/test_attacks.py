@@ -63,6 +63,15 @@ def test_each_layer_holds_something_off_alone(host: Host, layers: tuple[str, ...
     assert held["won"] == [], held
 
 
+NAMESPACES = [layer for layer in LAYERS if "namespace" in layer or layer == "empty root"]
+
+
+def test_the_rest_holds_where_there_are_no_namespaces(host: Host) -> None:
+    """As in a container that grants none."""
+    outcomes = {str(attack): host.stage(str(attack), without=NAMESPACES) for attack in REACHING}
+    assert {name: outcome for name, outcome in outcomes.items() if outcome["won"] or not all(outcome["answers"])} == {}
+
+
 # What no other layer holds off.
 INDISPENSABLE = [
     ("limits", "memory, time and output: more memory than its share"),

@@ -43,7 +43,7 @@ def test_texts_cross_as_references() -> None:
     assert (parts[0].span, parts[1]) == ((2, 5), "x")
 
 
-@pytest.mark.parametrize("value", [{1: 2}, {"$text": [0, 1]}, {1, 2}, object(), b"x", 1j], ids=repr)
+@pytest.mark.parametrize("value", [{1: 2}, {"$text": [0, 1]}, {1, 2}, len, b"x", 1j], ids=repr)
 def test_other_values_do_not(value: Any) -> None:
     with pytest.raises(TypeError, match="can"):
         encode([value], no_reference)
