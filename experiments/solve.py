@@ -39,6 +39,9 @@ def solve(
         Literal["sealed", "open"],
         typer.Option(help="sealed: only models read the text; open: Python does too, jailed."),
     ] = "sealed",
+    unsafe_local: Annotated[
+        bool, typer.Option("--unsafe-local", help="Run open programs even where the system lacks Landlock or seccomp.")
+    ] = False,
     max_calls: Annotated[int | None, typer.Option(help="Calls of models, all together.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens read and written, all together.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds, on a clock on the wall.")] = None,
@@ -69,7 +72,7 @@ def solve(
     models = [_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
     solver = RLM(
         models,
-        _sandbox(profile),
+        _sandbox(profile, unsafe_local),
         depth=depth,
         budget=Budget(max_calls, max_tokens, max_seconds, max_usd),
         trace=trace,
@@ -120,14 +123,21 @@ def _model(name: str, base_url: str, window: int | None, price: "Price") -> "Lan
     raise ValueError(f"--lm {name!r}: give hf:PATH or openai:MODEL")
 
 
-def _sandbox(profile: Literal["sealed", "open"]) -> "Sandbox":
+def _sandbox(profile: Literal["sealed", "open"], unsafe: bool) -> "Sandbox":
+    if profile == "open":
+        from rlm.sandbox.open import Open
+
+        return Open(unsafe)
     from rlm.sandbox.sealed import Sealed
 
     return Sealed()
 
 
 def _progress(event: dict[str, Any]) -> None:
-    """A line a program, on standard error."""
+    """What holds the programs, and a line for each, on standard error."""
+    if event["event"] == "sandbox":
+        held = [name if holds is True else f"no {name} ({holds})" for name, holds in event["layers"].items()]
+        print(f"sandbox: {', '.join(held)}", file=sys.stderr, flush=True)
     if event["event"] == "program":
         printed = " ".join(event["printed"].split())[:80]
         print(f"solver {event['node']}: {event['error'] or printed or 'nothing printed'}", file=sys.stderr, flush=True)

@@ -121,6 +121,7 @@ class RLM:
         ledger = Ledger(self.budget)
         with Trace(self.trace, self.listen) as trace, self.sandbox as sandbox:
             trace.write("run", **asked)
+            trace.write("sandbox", layers=sandbox.layers)
             tree = Tree(replace(self, lm=list(models)), sandbox, Caller(trace, self.concurrency), trace, answer_type)
             found = await tree.solve(question, text, self.depth, ledger)
         return Solution(

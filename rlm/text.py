@@ -32,11 +32,19 @@ class Source:
     def __init__(self, file: BinaryIO, index: Index | None = None) -> None:
         """`index` where another process made it already. Raises ValueError for bytes that are no text."""
         self.fd = os.dup(file.fileno())
-        weakref.finalize(self, os.close, self.fd)
+        self.release = weakref.finalize(self, os.close, self.fd)  # what is mapped stays
         self.num_bytes = os.fstat(file.fileno()).st_size
         self.index = index or _indexed(file)
         # An empty file cannot be mapped.
         self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.num_bytes else b""
+
+    def part(self, start: int, end: int) -> "Text":
+        """From a byte to another; raises ValueError where no character begins."""
+        if not 0 <= start <= end <= self.num_bytes:
+            raise ValueError(f"bytes {start} to {end} of {self.num_bytes}")
+        if any(place < self.num_bytes and _continues(self.data[place]) for place in (start, end)):
+            raise ValueError(f"bytes {start} to {end} cut a character")
+        return Text(self, start, end)
 
     def character(self, place: int) -> int:
         """How many characters lie before the byte at `place`, where one begins."""

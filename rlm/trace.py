@@ -11,8 +11,9 @@ Listen = Callable[[dict[str, Any]], None]
 class Trace:
     """Writes events, to a file if there is one, and tells whoever listens.
 
-    run: what is asked, first in the file. node: a solver of the tree, or a sub-call, begins. call: a model answered, or
-    did not. program: one ran. end: of a node, with its answer. An event of a node names it.
+    run: what is asked, first in the file. sandbox: what holds its programs. node: a solver of the tree, or a sub-call,
+    begins. call: a model answered, or did not. program: one ran. end: of a node, with its answer. An event of a node
+    names it.
     """
 
     def __init__(self, path: Path | None, listen: Listen | None = None) -> None:

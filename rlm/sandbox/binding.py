@@ -1,12 +1,12 @@
-"""How a session gets at the context: the one place to change for another kind of text."""
+"""How a session gets at the context, and how parts of it cross between host and program: as places, not as bytes."""
 
-import mmap
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlm.sandbox.values import Refer, Restore, no_reference, no_text
+from rlm.text import Index, Source, Text
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class Context:
     refer: Refer = no_reference
     restore: Restore = no_text
 
+    @staticmethod
+    def of(text: Text) -> "Context":
+        """The text, whose index the session need not make again."""
+        source = text.source
+        extra = {"index": asdict(source.index), "start": text.start, "end": text.end}
+        return Context(source.fd, extra, *_crossing(source))
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -31,12 +38,21 @@ class Bound:
     restore: Restore = no_text
 
 
-Bind = Callable[[int, dict[str, Any]], Bound]
-
-
 def bind(fd: int, extra: dict[str, Any]) -> Bound:
-    """Runs in the session before it is confined. The file must be mapped or read here; it is closed afterwards."""
-    if os.fstat(fd).st_size == 0:
-        return Bound("")
-    with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
-        return Bound(data[:].decode("utf-8", "replace"))
+    """Runs in the session before it is confined. The file is mapped here, and closed afterwards."""
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        source = Source(file, Index(**extra["index"]))
+    source.release()
+    return Bound(Text(source, extra["start"], extra["end"]), *_crossing(source))
+
+
+def _crossing(source: Source) -> tuple[Refer, Callable[[int, int], Text]]:
+    """Where a part of the source lies, and the part that lies there."""
+
+    def refer(value: Any) -> tuple[int, int] | None:
+        return (value.start, value.end) if isinstance(value, Text) and value.source is source else None
+
+    def restore(start: int, end: int) -> Text:
+        return source.part(start, end)
+
+    return refer, restore

@@ -25,6 +25,11 @@ class Sealed:
 
     profile: Literal["sealed"] = "sealed"
 
+    @property
+    def layers(self) -> dict[str, Any]:
+        """Its interpreter knows no files, processes or network, and runs in a process of its own."""
+        return {"interpreter": True, "process": True}
+
     def __enter__(self) -> "Sealed":
         self._pool = Monty(max_processes=MOST_SESSIONS)
         self._pool.__enter__()

@@ -256,6 +256,7 @@ def test_every_event_is_in_the_trace(tmp_path: Path) -> None:
     kinds = [event["event"] for event in events]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "run": 1,
+        "sandbox": 1,
         "node": 11,
         "call": 31,
         "program": 11,
