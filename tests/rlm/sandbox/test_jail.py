@@ -13,6 +13,7 @@ from rlm.sandbox.binding import Context
 from rlm.sandbox.confined import Confined
 from rlm.sandbox.jail import Jail
 from rlm.sandbox.session import Functions, Limits
+from rlm.text import Text
 
 LIMITS = Limits(seconds=5.0, memory_bytes=128 << 20)
 Start = Callable[..., Confined]
@@ -215,38 +216,48 @@ def test_memory_is_over_gently_where_it_can_be(start: Start) -> None:
 
 # The context.
 
+WHOLE = "caf\u00e9 au lait\n\u6f22\u5b57\nthe last line\n"
 
-def test_the_context_is_bound_and_the_hosts_file_left_alone(start: Start, tmp_path: Path) -> None:
+
+def test_the_context_reads_as_on_the_host_and_is_left_alone(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "context"
-    path.write_text("caf\u00e9 au lait")
-    with path.open("r+b") as file:
-        file.seek(3)
-        session = start(context=Context(file.fileno()))
-        assert file.tell() == 3
-    assert session.run("context").printed == "'caf\u00e9 au lait'\n"
-    assert (
-        session.run("import os\nfor fd in range(3, 16):\n    try: os.write(fd, b'')\n    except OSError: pass").error
-        is None
-    )
-    assert path.read_text() == "caf\u00e9 au lait"
+    path.write_text(WHOLE)
+    session = start(context=Context.of(Text.open(path)))
+    assert session.run("str(context)").printed == f"{WHOLE!r}\n"
+    told = "len(context), context.num_lines, context[0:4], context.find('last'), list(context.lines(1, 2))"
+    assert session.run(told).printed == f"({len(WHOLE)}, 3, 'caf\u00e9', {WHOLE.find('last')}, ['\u6f22\u5b57'])\n"
+    writing = "import os\nfor fd in range(3, 16):\n    try: os.write(fd, b'')\n    except OSError: pass"
+    assert session.run(writing).error is None
+    assert path.read_text() == WHOLE
 
 
-def test_references_reach_the_hosts_functions(start: Start, tmp_path: Path) -> None:
+def test_parts_cross_as_places(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "context"
-    path.write_text("0123456789")
+    path.write_text(WHOLE)
+    text, seen = Text.open(path), []
+    session = start({"ask": seen.append}, context=Context.of(text.lines(1, 3)))
+    assert session.run("ask([context, context.lines(0, 1), str(context.lines(0, 1))])").error is None
+    ((whole, first, literal),) = seen
+    assert [(part.source, str(part)) for part in (whole, first)] == [
+        (text.source, "\u6f22\u5b57\nthe last line\n"),
+        (text.source, "\u6f22\u5b57\n"),
+    ]
+    assert literal == "\u6f22\u5b57\n"
+
+
+@pytest.mark.parametrize(
+    ("start_end", "told"),
+    [((2, 1), "ends before"), ((0, 10**9), f"of {len(WHOLE.encode())}"), ((4, 9), "cut a character")],
+)
+def test_forged_places_end_the_session(start: Start, tmp_path: Path, start_end: tuple[int, int], told: str) -> None:
+    path = tmp_path / "context"
+    path.write_text(WHOLE)
     seen: list[Any] = []
-
-    def restore(start: int, end: int) -> str:
-        if end > 10:
-            raise ValueError("outside")
-        return "0123456789"[start:end]
-
+    session = start({"ask": seen.append}, context=Context.of(Text.open(path)))
     forged = 'import os, struct\nbody = b\'{"call":"ask","args":[{"$text":[%d,%d]}],"kwargs":{}}\'\n'
     forged += "os.write(3, struct.pack('>I', len(body)) + body)\nprint(os.read(3, 99)[4:])"
-    with path.open("rb") as file:
-        session = start({"ask": seen.append}, context=Context(file.fileno(), restore=restore))
-    assert session.run(forged % (2, 5)).printed == "b'{\"value\":null}'\n"
-    assert seen == ["234"]
-    lost = session.run(forged % (2, 11))
+    assert session.run(forged % (0, 3)).printed == "b'{\"value\":null}'\n"
+    assert str(seen[0]) == "caf"
+    lost = session.run(forged % start_end)
     assert lost.lost
-    assert "outside" in (lost.error or "")
+    assert told in (lost.error or "")
