@@ -38,7 +38,7 @@ class HuggingFace:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self._model: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"lm hf:{folder}: {' '.join(str(error).split())[:200]}") from None
         self._model.to(self.device).eval()
         told = window or getattr(self._model.config, "max_position_embeddings", None)
