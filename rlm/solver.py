@@ -8,7 +8,6 @@ Zhang, Kraska and Khattab 2025, arXiv 2512.24601. Three lines to use it:
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -109,8 +108,7 @@ class RLM:
         asked = {
             "schema_version": SCHEMA_VERSION,
             "question": question,
-            "context_bytes": text.num_bytes,
-            "context_digest": _digest(text),
+            "context": {"digest": text.source.index.digest, "start": text.start, "end": text.end},
             "models": [{"name": lm.name, "window": lm.window, "price": asdict(lm.price)} for lm in self.models],
             "profile": self.sandbox.profile,
             "depth": self.depth,
@@ -147,10 +145,3 @@ class RLM:
             if differing:
                 raise ValueError(f"trace {self.trace} is of another {differing[0]}: name another file")
         return [Replayed(lm, events) for lm in self.models]
-
-
-def _digest(text: Text) -> str:
-    digest = hashlib.sha256()
-    for part in text.blocks():
-        digest.update(part)
-    return digest.hexdigest()

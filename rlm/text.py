@@ -5,6 +5,7 @@ a few thousand numbers says in which block a character or a line stands.
 """
 
 import codecs
+import hashlib
 import mmap
 import os
 import tempfile
@@ -20,10 +21,14 @@ BLOCK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Index:
-    """How many characters and line ends lie before each block of BLOCK bytes, and at last before the end."""
+    """How many characters and line ends lie before each block of BLOCK bytes, and at last before the end.
+
+    digest: SHA-256 of all bytes.
+    """
 
     characters: list[int]
     newlines: list[int]
+    digest: str
 
 
 class Source:
@@ -153,11 +158,6 @@ class Text:
     def __contains__(self, literal: str) -> bool:
         return self.source.data.find(literal.encode(), self.start, self.end) >= 0
 
-    def blocks(self) -> Iterator[bytes]:
-        """Its bytes, some at a time."""
-        for start in range(self.start, self.end, BLOCK):
-            yield self.source.data[start : min(start + BLOCK, self.end)]
-
     def find(self, literal: str, start: int = 0) -> int:
         """The first character of the literal at `start` or after it, -1 where it is not."""
         offset = self.source.character(self.start)
@@ -248,7 +248,7 @@ def _is_text(content: bytes) -> bool:
 
 def _indexed(file: BinaryIO) -> Index:
     """Reads the file once, block by block, and keeps nothing of it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder, digest = codecs.getincrementaldecoder("utf-8")(), hashlib.sha256()
     characters, newlines, place = [0], [0], 0
     while block := os.pread(file.fileno(), BLOCK, place):
         try:
@@ -258,13 +258,14 @@ def _indexed(file: BinaryIO) -> Index:
         if b"\0" in block:
             raise ValueError(f"a NUL after byte {place}: it is no text; convert it first")
         place += len(block)
+        digest.update(block)
         characters.append(characters[-1] + _count_characters(block))
         newlines.append(newlines[-1] + block.count(b"\n"))
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise ValueError("the last character is cut: it is no UTF-8 text; convert it first") from None
-    return Index(characters, newlines)
+    return Index(characters, newlines, digest.hexdigest())
 
 
 CONTINUATION = bytes(range(0x80, 0xC0))

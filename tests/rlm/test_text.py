@@ -34,7 +34,6 @@ def test_a_text_reads_as_its_str(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
             assert found == [line for line in lines if literal.strip() in line]
         parts = text.split(draw.randrange(4, 20))
         assert "".join(map(str, parts)) == expected
-        assert b"".join(text.blocks()) == expected.encode()
 
 
 def test_parts_end_where_lines_do() -> None:
