@@ -17,11 +17,10 @@ TOKEN = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 
 @dataclass(frozen=True)
 class Program:
-    """A strategy and its source; `sealed` where every literal that it greps stands in the question."""
+    """A strategy and its source."""
 
     strategy: str
     source: str
-    sealed: bool = True
 
 
 def program_tokens(source: str) -> list[str]:
@@ -110,11 +109,7 @@ for step in "{" ".join(relations)}".split():
     name = [x for x in found if x != "{NONE}"][0]
 answer(name)"""
 
-    # A name that a leaf told does not stand in the question, so the sealed profile lets nothing but the first be found.
-    return [
-        Program("scan", source("parts", f"parts = {parts}\n")),
-        Program("grep", source("context.grep(name)"), False),
-    ]
+    return [Program("scan", source("parts", f"parts = {parts}\n")), Program("grep", source("context.grep(name)"))]
 
 
 def _sum_of_counts(kind: str, parts: str) -> str:

@@ -17,13 +17,15 @@ from experiments.bench.peers import Peer
 from experiments.measurements import processor
 from experiments.project import git_revision
 from rlm.lm import Messages, Scripted
+from rlm.sandbox.open import Open
 from rlm.sandbox.sealed import Sealed
-from rlm.sandbox.session import Limits
+from rlm.sandbox.session import Limits, Sandbox, Session
 from rlm.solver import RLM
 from rlm.text import Text
 
 PEER = Peer("rlms", "0.1.3", Path(__file__).with_name("rlms_peer.py"))
 OURS, THEIRS = "ours", "theirs"
+MOST_OF_BARE = {"sealed": 1 / 3, "open": 1 / 2}
 MOST_SECONDS, MOST_OF_IDEAL, LEAST_RATIO = 2.0, 1.3, 3.0
 
 
@@ -133,19 +135,30 @@ def their_seconds(load: Load) -> float:
 
 
 def start_table(starts: int) -> dict[str, Any]:
-    """Seconds from asking for a session to its first result, and of a bare Python, in turns."""
-    bare, sealed = [], []
-    with Sealed() as sandbox:
+    """Seconds from asking for a session to its first result, the sandbox warm, and of a bare Python, in turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in ("bare", *MOST_OF_BARE)}
+    text = Text.of("text")
+    with Sealed() as sealed, Open() as opened:
+        starters = {
+            "bare": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
+            "sealed": lambda: _first_result(sealed, text),
+            "open": lambda: _first_result(opened, text),
+        }
         for _ in range(starts):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", "pass"], check=True)
-            bare.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            session = sandbox.session({}, Limits(), Text.of("text"), "q")
-            assert session.run("print(1)").printed == "1\n"
-            sealed.append(time.perf_counter() - began)
-            session.close()
-    return {"bare": bare, "profiles": {"sealed": _share(sealed, bare, 1 / 3)}}
+            for name, start in starters.items():
+                began = time.perf_counter()
+                started = start()
+                seconds[name].append(time.perf_counter() - began)
+                if not isinstance(started, subprocess.CompletedProcess):
+                    started.close()
+    shares = {name: _share(seconds[name], seconds["bare"], most) for name, most in MOST_OF_BARE.items()}
+    return {"bare": seconds["bare"], "profiles": shares}
+
+
+def _first_result(sandbox: Sandbox, text: Text) -> Session:
+    session = sandbox.session({}, Limits(), text, "q")
+    assert session.run("print(1)").printed == "1\n"
+    return session
 
 
 def _share(seconds: list[float], bare: list[float], most: float) -> dict[str, Any]:
