@@ -2,7 +2,6 @@
 
 import mmap
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +28,6 @@ class Bound:
     value: Any
     refer: Refer = no_reference
     restore: Restore = no_text
-
-
-Bind = Callable[[int, dict[str, Any]], Bound]
 
 
 def bind(fd: int, extra: dict[str, Any]) -> Bound:
