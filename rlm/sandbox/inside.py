@@ -7,6 +7,7 @@ process, and the host believes nothing that it says.
 import ast
 import builtins
 import fcntl
+import gc
 import io
 import linecache
 import os
@@ -26,7 +27,7 @@ from rlm.sandbox.layers import Layer, Memory
 from rlm.sandbox.line import Line, Output
 
 _SOCKET, _CONTEXT, _SPARE = 3, 4, 100
-_RECURSION = 1000
+_RECURSION, _COLLECT = 1000, (700, 10, 10)
 _MAX_LINES, _MAX_LINE_CHARACTERS = 10, 400
 _NAME = re.compile(r'File "(<program) \d+(>)"')
 
@@ -169,6 +170,9 @@ def _settle(line: Line) -> None:
     sys.settrace(None)
     sys.setprofile(None)
     sys.setrecursionlimit(_RECURSION)
+    gc.callbacks.clear()
+    gc.set_threshold(*_COLLECT)
+    gc.enable()
 
 
 def _keep(descriptor: int, context: int | None = None) -> None:

@@ -6,7 +6,7 @@ from tests.rlm.sandbox.attack import Attack, table
 RESOURCES = table(
     "memory, time and output",
     {
-        "more memory than its share": ("anyone", "x = bytearray(192 << 20)\nprint('WON')"),
+        "more memory than its share": ("anyone", "import mmap\nx = mmap.mmap(-1, 192 << 20)\nprint('WON')"),
         "memory at once": ("never", "x = bytearray(10**12)"),
         "memory by and by": ("never", "kept = []\nwhile True: kept.append(bytearray(10**6))"),
         "memory in small pieces": ("never", "kept = {}\nwhile True: kept[len(kept)] = str(len(kept)) * 50"),
