@@ -7,10 +7,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.serving import reader
+from rlm.sandbox.jail import Jail
+from tests.serving import completion, reader
 
 CONTEXT = "x\ny\n" * 20
 
@@ -43,7 +45,7 @@ def test_an_answer_its_cost_its_trace_and_its_page(root: Path, place: Path, serv
     outs = ("--trace", "run.jsonl", "--html", "run.html", "--json", "found.json")
     done = scalelab(root, place, *ASKED, "--base-url", url, *outs)
     assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr
-    assert "solver 0: nothing printed\ndone: 11 calls" in done.stderr
+    assert done.stderr.startswith("sandbox: interpreter, process\nsolver 0: nothing printed\ndone: 11 calls")
     found = json.loads((place / "found.json").read_text())
     assert {name: found[name] for name in ("answer", "status", "depth", "calls", "usd", "trace")} == {
         "answer": 20,
@@ -65,6 +67,23 @@ def test_standard_input_and_folders(root: Path, place: Path, serve) -> None:
     assert scalelab(root, place, *asked, stdin=CONTEXT.encode()).stdout == "20\n"
     asked[4] = "."
     assert scalelab(root, place, *asked).stdout == "20\n"
+
+
+def test_open_programs_have_all_of_python_and_say_what_holds_them(root: Path, place: Path, serve) -> None:
+    def reads(asked: dict[str, Any]) -> tuple[int, bytes, dict[str, str]]:
+        return completion(asked, "```python\nimport re\nanswer(len(re.findall('x', str(context))))\n```")
+
+    url = serve(reads, {"max_model_len": 4096}).url
+    try:
+        Jail().close()
+    except ValueError as missing:
+        done = scalelab(root, place, *ASKED, "--base-url", url, "--profile", "open")
+        assert (done.returncode, done.stderr) == (2, f"scalelab: {missing}\n")
+        return
+    done = scalelab(root, place, *ASKED, "--base-url", url, "--profile", "open")
+    assert done.stdout == "20\n", done.stderr
+    assert done.stderr.startswith("sandbox: environment, ")
+    assert ", seccomp\n" in done.stderr
 
 
 def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(root: Path, place: Path, serve) -> None:
