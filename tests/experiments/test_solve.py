@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rlm.sandbox.jail import Jail
+from rlm.sandbox.layers import missing
 from tests.serving import completion, reader
 
 CONTEXT = "x\ny\n" * 20
@@ -74,12 +75,10 @@ def test_open_programs_have_all_of_python_and_say_what_holds_them(root: Path, pl
         return completion(asked, "```python\nimport re\nanswer(len(re.findall('x', str(context))))\n```")
 
     url = serve(reads, {"max_model_len": 4096}).url
-    try:
-        Jail().close()
-    except ValueError as missing:
-        done = scalelab(root, place, *ASKED, "--base-url", url, "--profile", "open")
-        assert (done.returncode, done.stderr) == (2, f"scalelab: {missing}\n")
-        return
+    with Jail(unsafe=True) as jail:
+        lacking = missing(jail.layers)
+    if lacking:
+        pytest.skip(lacking)
     done = scalelab(root, place, *ASKED, "--base-url", url, "--profile", "open")
     assert done.stdout == "20\n", done.stderr
     assert done.stderr.startswith("sandbox: environment, ")
