@@ -4,6 +4,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -66,6 +68,8 @@ def solve(
 
     if max_usd is not None and not (usd_read or usd_written):
         raise ValueError(f"--max-usd {max_usd:g} needs prices: give --usd-read and --usd-written")
+    if len(set(lm)) > 1 and (window is not None or usd_read or usd_written):
+        raise ValueError("--window, --usd-read and --usd-written are of one model: leave them out, or name one --lm")
     if html_out is not None and trace is None:
         raise ValueError(f"--html {html_out} is drawn from a trace: give --trace too")
     text = _text(context)
@@ -88,6 +92,8 @@ def solve(
         return
     found = solver.solve(question, text)
     give(asdict(found), json_out, lambda: _show(found))
+    if len(set(lm)) > 1 and (window is not None or usd_read or usd_written):
+        raise ValueError("--window, --usd-read and --usd-written are of one model: leave them out, or name one --lm")
     if html_out is not None and trace is not None:
         from rlm.trace import read_events
 
@@ -101,13 +107,16 @@ def _text(context: Path) -> "Text":
 
     if context != STDIN:
         try:
-            return gather(context)
+            return gather(context, lambda told: print(told, file=sys.stderr))
         except OSError as error:
             raise ValueError(f"context {context} cannot be read ({error.strerror}): name another") from None
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
-        return Text(Source(file))
+        try:
+            return Text(Source(file))
+        except ValueError as error:
+            raise ValueError(f"context from standard input: {error}") from None
 
 
 def _model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
@@ -123,14 +132,14 @@ def _model(name: str, base_url: str, window: int | None, price: "Price") -> "Lan
     raise ValueError(f"--lm {name!r}: give hf:PATH or openai:MODEL")
 
 
-def _sandbox(profile: Literal["sealed", "open"], unsafe: bool) -> "Sandbox":
+def _sandbox(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":
     if profile == "open":
         from rlm.sandbox.open import Open
 
-        return Open(unsafe)
+        return partial(Open, unsafe)
     from rlm.sandbox.sealed import Sealed
 
-    return Sealed()
+    return Sealed
 
 
 def _progress(event: dict[str, Any]) -> None:
@@ -139,8 +148,9 @@ def _progress(event: dict[str, Any]) -> None:
         held = [name if holds is True else f"no {name} ({holds})" for name, holds in event["layers"].items()]
         print(f"sandbox: {', '.join(held)}", file=sys.stderr, flush=True)
     if event["event"] == "program":
-        printed = " ".join(event["printed"].split())[:80]
-        print(f"solver {event['node']}: {event['error'] or printed or 'nothing printed'}", file=sys.stderr, flush=True)
+        error = (event["error"] or "").splitlines()[-1:]
+        told = "".join(error) or " ".join(event["printed"].split())[:80] or "nothing printed"
+        print(f"solver {event['node']}: {told}", file=sys.stderr, flush=True)
 
 
 def _show(found: Any) -> None:

@@ -16,7 +16,7 @@ COUNTERS: tuple[Counter, ...] = ("calls", "tokens", "usd")
 
 @dataclass(frozen=True)
 class Budget:
-    """Caps; None: none. Tokens are those read and written, seconds those of a clock on the wall, depth that of `rlm`.
+    """Caps; None: none. Tokens are those read and written, seconds those of a clock on the wall.
 
     Raises ValueError for a negative cap.
     """
@@ -25,7 +25,6 @@ class Budget:
     tokens: int | None = None
     seconds: float | None = None
     usd: float | None = None
-    depth: int = 1
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -37,8 +36,12 @@ class Exhausted(Exception):
     """A cap would be passed; nothing was spent."""
 
     def __init__(self, counter: str, asked: float, left: float) -> None:
-        super().__init__(f"{counter}: {asked:g} asked for, {max(left, 0):g} left")
+        super().__init__(f"the budget's {counter}: {_number(asked)} asked for, {_number(max(left, 0))} left")
         self.counter = counter
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6f}"
 
 
 @dataclass

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 
-from rlm.budget import Exhausted, Ledger
+from rlm.budget import Exhausted, Ledger, Reservation
 from rlm.lm import LanguageModel, Messages, ModelError, Reply
 from rlm.replay import call_key
 from rlm.trace import Trace
@@ -21,11 +21,13 @@ class Caller:
     def __init__(self, trace: Trace, concurrency: int) -> None:
         self.trace = trace
         self._places = asyncio.Semaphore(concurrency)
+        self._settled = asyncio.Condition()
+        self._under_way = 0
 
     async def call(
         self, lm: LanguageModel, prompt: Callable[[], Messages], max_tokens: int, ledger: Ledger, node: int, kind: str
     ) -> Reply:
-        """The model's answer; the ledger has what it cost, whether it came or not.
+        """The model's answer. The ledger has what it cost; what is not known counts as the most that it can be.
 
         The prompt is made when it is the call's turn: of those that wait the texts are not in memory.
 
@@ -38,8 +40,8 @@ class Caller:
                 raise TooLong(
                     f"{asked} tokens and {max_tokens} of an answer do not fit a window of {lm.window}: give less text"
                 )
-            reserved = ledger.reserve(most + max_tokens, lm.price.of(most, max_tokens))
-            reply, error, began = None, "cancelled", time.perf_counter()
+            reserved = await self._reserved(ledger, most + max_tokens, lm.price.of(most, max_tokens))
+            reply, error, spent, began = None, "cancelled", (most, max_tokens), time.perf_counter()
             seconds_left = ledger.seconds_left
             try:
                 async with asyncio.timeout(None if math.isinf(seconds_left) else seconds_left):
@@ -47,16 +49,20 @@ class Caller:
                 if reply.prompt_tokens > most or reply.completion_tokens > max_tokens:
                     told, reply = f"{reply.prompt_tokens} + {reply.completion_tokens}", None
                     raise ModelError(f"{lm.name} counted {told} tokens of a call of at most {most} + {max_tokens}")
+                spent = reply.prompt_tokens, reply.completion_tokens
                 return reply
             except TimeoutError:
                 error = "the budget's seconds ended"
                 raise Exhausted("seconds", 0, 0) from None
             except ModelError as failed:
-                error = str(failed)
+                error, spent = str(failed), (0, 0) if failed.free else spent
                 raise
             finally:
-                usd = lm.price.of(reply.prompt_tokens, reply.completion_tokens) if reply else 0.0
-                reserved.settle(reply.tokens if reply else 0, usd)
+                usd = lm.price.of(*spent)
+                reserved.settle(sum(spent), usd)
+                self._under_way -= 1
+                async with self._settled:
+                    self._settled.notify_all()
                 self.trace.write(
                     "call",
                     node=node,
@@ -67,8 +73,23 @@ class Caller:
                     reply=reply.text if reply else None,
                     error=None if reply else error,
                     replayed=reply.replayed if reply else False,
-                    prompt_tokens=reply.prompt_tokens if reply else 0,
-                    completion_tokens=reply.completion_tokens if reply else 0,
+                    prompt_tokens=spent[0],
+                    completion_tokens=spent[1],
                     usd=usd,
                     seconds=time.perf_counter() - began,
                 )
+
+    async def _reserved(self, ledger: Ledger, tokens: int, usd: float) -> Reservation:
+        """Room for the call; where those under way hold it, once they have told what they need of it."""
+        while True:
+            try:
+                reserved = ledger.reserve(tokens, usd)
+            except Exhausted as over:
+                if over.counter == "seconds" or not self._under_way:
+                    raise
+                async with self._settled:
+                    if self._under_way:
+                        await self._settled.wait()
+                continue
+            self._under_way += 1
+            return reserved

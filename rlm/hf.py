@@ -13,7 +13,7 @@ from rlm.lm import Messages, ModelError, Price, Reply
 BATCH_TOKENS = 32_768  # of a batch, padding and answers included
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     ids: list[int]
     max_tokens: int
@@ -75,39 +75,50 @@ class HuggingFace:
     async def _generate(self) -> None:
         """Batch after batch, while somebody waits."""
         await asyncio.sleep(0)  # until those have come that ask side by side
-        while self._waiting:
-            batch = self._taken()
+        while batch := self._taken():
             try:
                 found = await asyncio.to_thread(self._answers, batch)
-            except RuntimeError as error:  # torch's, of memory among them
+            except Exception as error:  # noqa: BLE001 a model's own code may raise anything, and all of them wait
+                told = f"{self.name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
                 for one in batch:
-                    one.answer.set_exception(ModelError(f"{self.name}: {' '.join(str(error).split())[:300]}"))
+                    if not one.answer.done():
+                        one.answer.set_exception(ModelError(told))
                 continue
             for one, ids in zip(batch, found, strict=True):
-                if not one.answer.cancelled():
+                if not one.answer.done():
                     one.answer.set_result(ids)
 
     def _taken(self) -> list[_Waiting]:
-        """Who is next: as many, longest first, as fit a batch with their padding; one at least."""
-        self._waiting.sort(key=lambda one: len(one.ids) + one.max_tokens, reverse=True)
-        longest = len(self._waiting[0].ids) + max(one.max_tokens for one in self._waiting)
-        number = max(1, BATCH_TOKENS // longest)
-        batch, self._waiting = self._waiting[:number], self._waiting[number:]
+        """Who is next, the longest prompts first: as many as fit a batch, and each the window, with their padding."""
+        waiting = [one for one in self._waiting if not one.answer.done()]
+        waiting.sort(key=lambda one: len(one.ids), reverse=True)
+        batch: list[_Waiting] = []
+        for one in waiting:
+            length = max(len(each.ids) for each in [*batch, one]) + max(each.max_tokens for each in [*batch, one])
+            if not batch or (length <= self.window and length * (len(batch) + 1) <= BATCH_TOKENS):
+                batch.append(one)
+        self._waiting = [one for one in waiting if one not in batch]
         return batch
 
     @torch.inference_mode()
     def _answers(self, batch: list[_Waiting]) -> list[list[int]]:
-        """New tokens of each, up to its end."""
+        """New tokens of each, up to its end; all stop once nobody waits for any."""
         longest = max(len(one.ids) for one in batch)
         padding = self._tokenizer.pad_token_id or 0
         ids_BT = torch.tensor([[padding] * (longest - len(one.ids)) + one.ids for one in batch], device=self.device)
         mask_BT = torch.tensor([[0] * (longest - len(one.ids)) + [1] * len(one.ids) for one in batch])
+
+        def nobody_waits(ids_BT: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            over = all(one.answer.done() for one in batch)
+            return torch.full((len(ids_BT),), over, dtype=torch.bool, device=ids_BT.device)
+
         found_BT = self._model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT.to(self.device),
             max_new_tokens=max(one.max_tokens for one in batch),
             do_sample=False,
             pad_token_id=padding,
+            stopping_criteria=[nobody_waits],
         )
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])

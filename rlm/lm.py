@@ -53,7 +53,11 @@ class Price:
 
 
 class ModelError(Exception):
-    """A model that did not answer, in a line; what could be tried again was."""
+    """A model that did not answer, in a line; what could be tried again was. free: nothing was read or written."""
+
+    def __init__(self, told: str, free: bool = False) -> None:
+        super().__init__(told)
+        self.free = free
 
 
 class LanguageModel(Protocol):
@@ -128,7 +132,7 @@ class Scripted:
         elif place < len(self.answers):
             text = self.answers[place]
         else:
-            raise ModelError(f"{self.name}: asked {place + 1} times, {len(self.answers)} answers are there")
+            raise ModelError(f"{self.name}: asked {place + 1} times, {len(self.answers)} answers are there", free=True)
         words = len(text.split())
         if words > max_tokens:
             text, words = " ".join(text.split()[:max_tokens]), max_tokens

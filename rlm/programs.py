@@ -9,13 +9,22 @@ import threading
 PARSING = threading.Lock()
 
 
-def parsed(program: str) -> ast.Module | None:
-    """The program's tree; None where it is no Python."""
+def parsed(program: str) -> ast.Module:
+    """The program's tree; raises SyntaxError for what is no Python."""
     with PARSING:
         try:
             return ast.parse(program)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):  # a NUL, and brackets in brackets
-            return None
+        except (ValueError, RecursionError, MemoryError) as error:  # a NUL or a surrogate, and brackets in brackets
+            raise SyntaxError(str(error) or "nested too deeply") from None
+
+
+def is_program(text: str) -> bool:
+    """Whether it is Python."""
+    try:
+        parsed(text)
+    except SyntaxError:
+        return False
+    return True
 
 
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*?)[ \t]*$", re.MULTILINE)
@@ -35,7 +44,7 @@ def fenced_program(reply: str) -> str | None:
         ends = [found.start() for found in closing.finditer(reply, body)] or [len(reply)]
         if opening[2].lower() in LANGUAGES:
             programs = [textwrap.dedent(reply[body:end]) for end in ends]
-            return next((program for program in programs if parsed(program) is not None), programs[0])
+            return next((program for program in programs if is_program(program)), programs[0])
         closed = closing.search(reply, body)
         if closed is None:
             return None

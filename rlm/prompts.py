@@ -17,19 +17,20 @@ read it by writing programs. Reply with one program in a ```python fence; you ar
 - answer(value): the final answer, and the end. answer(value, ready=False): the best so far, kept in case the budget
   ends first.
 
-Work in steps: look at the context's shape first, then read what matters.
-{budget}"""
+Work in steps: look at the context's shape first, then read what matters."""
 
 OPEN_TEXTS = """\
 - context: behaves like a str whose parts are read when asked for: len(context), context[a:b], `in`, find, count, and
   iteration over its lines. Besides: context.num_lines; context.lines(a, b), context.part(a, b) and
   context.split(num_bytes) (a list that ends at line ends), which give texts of the same kind; context.grep(literal),
-  the lines that have it. str(text) for a real str. Any module of the standard library may be imported."""
+  the lines that have it. str(text) for a real str. Modules as re, json, math, collections, itertools and datetime are
+  there; files, network and processes are not."""
 
 SEALED_TEXTS = """\
 - context: a text that only sub-calls can read. context.size (characters), context.num_lines; context.lines(a, b),
   context.split(num_bytes) (a list that ends at line ends), context.grep(literal) (the lines that have a literal of the
-  question or of an answer): texts of the same kind. peek(text) prints its beginning for you to see."""
+  question or of an answer): texts of the same kind. Answers are strs; of modules collections,
+  itertools, json, math and statistics are there."""
 
 CALLS = """\
 - ask(question, text): a language model reads the text (at most about {characters} characters at a time) and answers
@@ -57,7 +58,6 @@ class Setting:
     depth: int
     printed: int
     leaf_characters: int
-    budget: str
 
 
 class Prompts(Protocol):
@@ -90,7 +90,6 @@ class Chat:
             printed=setting.printed,
             texts=OPEN_TEXTS if setting.profile == "open" else SEALED_TEXTS,
             calls=calls + (RECURSION if setting.depth > 1 else ""),
-            budget=setting.budget,
         )
         size = f"context: {len(context)} characters in {context.num_lines} lines."
         return (Message("system", rules), Message("user", f"{size}\nQuestion: {question}"))

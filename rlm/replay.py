@@ -45,5 +45,5 @@ class Replayed:
         if recorded:
             return recorded.popleft()
         if self.only:
-            raise ModelError(f"{self.name}: the trace has no answer to this call")
+            raise ModelError(f"{self.name}: the trace has no answer to this call", free=True)
         return await self.lm.complete(messages, max_tokens)

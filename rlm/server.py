@@ -4,7 +4,9 @@ The `openai` package makes the requests, and repeats those that may succeed the 
 409, 429, 5xx), waiting as long as the server asks for, or ever longer.
 """
 
+import asyncio
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import openai
@@ -31,7 +33,11 @@ class Server:
         num_retries: int = 4,
     ) -> None:
         self.name, self.window, self.price = model, window, price or Price()
-        self._client = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout, max_retries=num_retries)
+        self._settings: dict[str, Any] = {
+            "base_url": base_url, "api_key": api_key, "timeout": timeout, "max_retries": num_retries,
+        }  # fmt: skip
+        # A client keeps connections, which belong to the loop that made them.
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = WeakKeyDictionary()
 
     def num_tokens(self, messages: Messages) -> int:
         """About: the tokenizer is the server's."""
@@ -43,13 +49,17 @@ class Server:
 
     async def complete(self, messages: Messages, max_tokens: int) -> Reply:
         """The most probable answer; raises ModelError where the server gave none."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = openai.AsyncOpenAI(**self._settings)
         asked: Any = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            told = await self._client.chat.completions.create(
+            told = await self._clients[loop].chat.completions.create(
                 model=self.name, messages=asked, max_tokens=max_tokens, temperature=0.0
             )
         except openai.APIStatusError as error:
-            raise ModelError(f"{self.name}: the server answered {error.status_code}: {_line(error.message)}") from None
+            told = f"{self.name}: the server answered {error.status_code}: {_line(error.message)}"
+            raise ModelError(told, free=error.status_code < 500) from None
         except openai.APIError as error:
             raise ModelError(f"{self.name}: {_line(error.message)}") from None
         except ValueError as error:  # a body that is no JSON
@@ -58,10 +68,10 @@ class Server:
         text = choices[0].message.content if choices and choices[0].message else None
         if not isinstance(text, str):
             raise ModelError(f"{self.name}: a malformed reply, without choices[0].message.content")
-        most = self.most_tokens(messages)
-        if told.usage is None:  # which the protocol leaves out now and then: then the most that it can be
-            return Reply(text, most, max_tokens)
-        return Reply(text, told.usage.prompt_tokens, told.usage.completion_tokens)
+        counts = [getattr(told.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+        if not all(isinstance(count, int) and count >= 0 for count in counts):
+            counts = [self.most_tokens(messages), max_tokens]  # what the server does not tell: the most that it can be
+        return Reply(text, *counts)
 
 
 def connect(
@@ -82,27 +92,27 @@ def connect(
         raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None
     if model not in listed:
         raise ValueError(f"model {model!r}: {base_url} has {', '.join(sorted(listed)) or 'none'}")
-    found = window or _window(listed[model], model, base_url)
+    found = _window(listed[model], base_url) if window is None else window
     if found is None:
         raise ValueError(f"window: {base_url} does not tell that of {model}; give --window")
+    if found < 1:
+        raise ValueError(f"window {found}: give at least 1")
     return Server(model, found, base_url, api_key, price)
 
 
-def _window(entry: Any, model: str, base_url: str) -> int | None:
-    """As the list of models tells, or llama.cpp's and Ollama's own pages; None where nothing does."""
+def _window(entry: Any, base_url: str) -> int | None:
+    """As the list of models tells, or llama.cpp's own page; None where neither does.
+
+    Ollama tells what a model was trained for, and serves with less: it is to be given.
+    """
     extra = entry.model_extra or {}
     told = [extra.get(name) for name in WINDOW_FIELDS] + [(extra.get("meta") or {}).get("n_ctx")]
-    root = base_url.rstrip("/").removesuffix("/v1")
     try:
-        props = httpx.get(f"{root}/props", timeout=5.0)
+        props = httpx.get(f"{base_url.rstrip('/').removesuffix('/v1')}/props", timeout=5.0)
         if props.is_success:
             told.append(props.json().get("default_generation_settings", {}).get("n_ctx"))
-        shown = httpx.post(f"{root}/api/show", json={"model": model}, timeout=5.0)
-        if shown.is_success:
-            info = shown.json().get("model_info", {})
-            told += [value for name, value in info.items() if name.endswith(".context_length")]
     except (httpx.HTTPError, ValueError):
-        pass  # neither: the page is not there, or is no JSON
+        pass  # another server: the page is not there, or is no JSON
     return next((value for value in told if isinstance(value, int) and value > 0), None)
 
 

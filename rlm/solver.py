@@ -8,7 +8,8 @@ Zhang, Kraska and Khattab 2025, arXiv 2512.24601. Three lines to use it:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,22 +51,22 @@ class Solution:
 class RLM:
     """A solver for contexts of any length.
 
-    lm: the model, or one for each level from the root down, the last for all below. depth: of sub-calls; 0: programs
-    alone, 1: they ask models, 2: they ask solvers that ask models. max_tokens: of a root's reply; leaf_tokens: of a
-    sub-call's. max_turns: programs of a node. trace: where to write what happens; with `resume` what is there already
-    is not asked again. listen: is told of every event as it happens.
+    lm: the model, or one for each level from the root down, of which the last reads. sandbox: makes one for each run.
+    depth: of sub-calls; 0: programs alone, 1: they ask models, 2: they ask solvers that ask models. reply_tokens: of a
+    root's reply; leaf_tokens: of a sub-call's. max_turns: programs of a node. trace: where to write what happens; with
+    `resume` what is there already is not asked again. listen: is told of every event as it happens.
 
     Raises ValueError for what makes no solver.
     """
 
     lm: LanguageModel | Sequence[LanguageModel]
-    sandbox: Sandbox = field(default_factory=Sealed)
+    sandbox: Callable[[], Sandbox] = Sealed
     prompts: Prompts = field(default_factory=Chat)
     depth: int = 1
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
     max_turns: int = 12
-    max_tokens: int = 1024
+    reply_tokens: int = 1024
     leaf_tokens: int = 256
     concurrency: int = 16
     trace: Path | None = None
@@ -75,13 +76,13 @@ class RLM:
     def __post_init__(self) -> None:
         if not self.models:
             raise ValueError("lm: give at least one model")
-        for name in ("max_turns", "max_tokens", "leaf_tokens", "concurrency"):
+        for name in ("max_turns", "reply_tokens", "leaf_tokens", "concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: give at least 1")
         if self.depth < 0:
             raise ValueError(f"depth {self.depth}: give 0 or more")
-        if self.resume and self.trace is None:
-            raise ValueError("resume: give the trace of the run that is to go on")
+        if self.resume and (self.trace is None or not self.trace.exists()):
+            raise ValueError(f"resume: there is no trace {self.trace or ''}: give that of the run that is to go on")
 
     @property
     def models(self) -> Sequence[LanguageModel]:
@@ -89,8 +90,13 @@ class RLM:
         return self.lm if isinstance(self.lm, Sequence) else [self.lm]
 
     def solve(self, question: str, context: str | Path | Text, answer_type: Any = None) -> Solution:
-        """The answer; see `asolve`."""
-        return asyncio.run(self.asolve(question, context, answer_type))
+        """The answer; see `asolve`. Where a loop runs already, as in a notebook, in a thread of its own."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.asolve(question, context, answer_type))
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self.asolve(question, context, answer_type)).result()
 
     async def asolve(self, question: str, context: str | Path | Text, answer_type: Any = None) -> Solution:
         """The answer to a question about a text: itself, or a file, or a folder of them.
@@ -105,19 +111,23 @@ class RLM:
         text = (
             Text.of(context) if isinstance(context, str) else gather(context) if isinstance(context, Path) else context
         )
+        sandbox = self.sandbox()
         asked = {
             "schema_version": SCHEMA_VERSION,
             "question": question,
             "context": {"digest": text.source.index.digest, "start": text.start, "end": text.end},
             "models": [{"name": lm.name, "window": lm.window, "price": asdict(lm.price)} for lm in self.models],
-            "profile": self.sandbox.profile,
+            "profile": sandbox.profile,
             "depth": self.depth,
+            "reply_tokens": self.reply_tokens,
+            "leaf_tokens": self.leaf_tokens,
+            "printed": self.limits.printed,
         }
         models = self.models
         if self.trace is not None and self.trace.exists():
             models = self._resumed(asked)
         ledger = Ledger(self.budget)
-        with Trace(self.trace, self.listen) as trace, self.sandbox as sandbox:
+        with Trace(self.trace, self.listen) as trace, sandbox:
             trace.write("run", **asked)
             trace.write("sandbox", layers=sandbox.layers)
             tree = Tree(replace(self, lm=list(models)), sandbox, Caller(trace, self.concurrency), trace, answer_type)
@@ -140,6 +150,8 @@ class RLM:
         if not self.resume:
             raise ValueError(f"trace {self.trace} is there already: name another file, or resume it")
         events = read_events(self.trace)
+        if not events or events[0]["event"] != "run":
+            raise ValueError(f"trace {self.trace} is of no run: name another file")
         for event in events:
             differing = [name for name in asked if event["event"] == "run" and event.get(name) != asked[name]]
             if differing:

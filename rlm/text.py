@@ -11,12 +11,13 @@ import os
 import tempfile
 import weakref
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 BLOCK = 1 << 20  # bytes
+MOST_PARTS = 100_000  # at once
 
 
 @dataclass(frozen=True)
@@ -161,21 +162,29 @@ class Text:
     def find(self, literal: str, start: int = 0) -> int:
         """The first character of the literal at `start` or after it, -1 where it is not."""
         offset = self.source.character(self.start)
+        if start < 0:
+            start = max(0, start + len(self))
         first = self.source.byte(offset + start) if start else self.start
+        if first > self.end:
+            return -1
         found = self.source.data.find(literal.encode(), first, self.end)
         return found if found < 0 else self.source.character(found) - offset
 
     def count(self, literal: str) -> int:
-        """How often the literal stands in it, without overlaps."""
+        """How often the literal stands in it, without overlaps; raises ValueError for an empty one."""
+        if not literal:
+            raise ValueError("an empty literal stands everywhere: give one with a character")
         wanted, place, times = literal.encode(), self.start, 0
         while (found := self.source.data.find(wanted, place, self.end)) >= 0:
-            place, times = found + max(1, len(wanted)), times + 1
+            place, times = found + len(wanted), times + 1
         return times
 
     def part(self, first: int, last: int) -> "Text":
-        """The characters from `first` to before `last`."""
+        """The characters from `first` to before `last`, both from 0 on; fewer where it has not as many."""
         offset = self.source.character(self.start)
-        return Text(self.source, self.source.byte(offset + first), min(self.end, self.source.byte(offset + last)))
+        start = min(self.end, self.source.byte(offset + max(0, first)))
+        end = min(self.end, self.source.byte(offset + max(0, last)))
+        return Text(self.source, start, max(start, end))
 
     def lines(self, first: int, last: int) -> "Text":
         """The lines from `first` to before `last`, both from 0 on; fewer where it has not as many."""
@@ -185,7 +194,12 @@ class Text:
         return Text(self.source, start, max(start, end))
 
     def grep(self, literal: str) -> "list[Text]":
-        """The lines that the literal stands in, each a text of its own."""
+        """The lines that the literal stands in, each a text of its own.
+
+        Raises ValueError for an empty literal, and where there are more than MOST_PARTS.
+        """
+        if not literal:
+            raise ValueError("an empty literal stands everywhere: give one with a character")
         data, wanted, place, found = self.source.data, literal.encode(), self.start, []
         while (hit := data.find(wanted, place, self.end)) >= 0:
             start = max(self.start, data.rfind(b"\n", self.start, hit) + 1)
@@ -193,6 +207,8 @@ class Text:
             end = self.end if newline < 0 else newline + 1
             found.append(Text(self.source, start, end))
             place = end
+            if len(found) > MOST_PARTS:
+                raise ValueError(f"more than {MOST_PARTS:,} lines have {literal!r}: look in a part")
             if place >= self.end:
                 break
         return found
@@ -200,10 +216,11 @@ class Text:
     def split(self, num_bytes: int) -> "list[Text]":
         """Parts of at most so many bytes, which end where a line does; a line that is longer is cut.
 
-        Raises ValueError for fewer than four, which may hold no character.
+        Raises ValueError for fewer than four, which may hold no character, and where it is more than MOST_PARTS.
         """
-        if num_bytes < 4:
-            raise ValueError(f"parts of {num_bytes} bytes: give at least 4")
+        least = max(4, -(-self.num_bytes // MOST_PARTS))
+        if num_bytes < least:
+            raise ValueError(f"parts of {num_bytes} bytes, of a text of {self.num_bytes}: give at least {least} bytes")
         data, parts, start = self.source.data, [], self.start
         while start < self.end:
             end = min(start + num_bytes, self.end)
@@ -217,8 +234,8 @@ class Text:
         return parts
 
 
-def gather(place: Path) -> Text:
-    """A file, or all text files below a folder, each after a line with its name.
+def gather(place: Path, tell: Callable[[str], None] = lambda told: None) -> Text:
+    """A file, or all text files below a folder, each after a line with its name; `tell` hears which are left out.
 
     Raises ValueError where there is no text.
     """
@@ -230,6 +247,7 @@ def gather(place: Path) -> Text:
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             content = path.read_bytes()
             if b"\0" in content or not _is_text(content):
+                tell(f"{path} is no UTF-8 text and is left out")
                 continue
             whole.write(f"=== {path.relative_to(place)} ===\n".encode() + content.removesuffix(b"\n") + b"\n")
         whole.flush()

@@ -11,9 +11,8 @@ Listen = Callable[[dict[str, Any]], None]
 class Trace:
     """Writes events, to a file if there is one, and tells whoever listens.
 
-    run: what is asked, first in the file. sandbox: what holds its programs. node: a solver of the tree, or a sub-call,
-    begins. call: a model answered, or did not. program: one ran. end: of a node, with its answer. An event of a node
-    names it.
+    run: what is asked, first in the file. sandbox: what holds its programs. node: a solver of the tree begins. call: a
+    model answered, or did not. program: one ran. end: of a node, with its answer. An event of a node names it.
     """
 
     def __init__(self, path: Path | None, listen: Listen | None = None) -> None:
@@ -41,10 +40,10 @@ class Trace:
         if self.listen is not None:
             self.listen({"event": event, **fields})
 
-    def node(self, parent: int | None, kind: str, depth: int, question: str, **fields: Any) -> int:
+    def node(self, parent: int | None, depth: int, question: str, **fields: Any) -> int:
         """Begins a node; its number."""
         number, self._nodes = self._nodes, self._nodes + 1
-        self.write("node", node=number, parent=parent, kind=kind, depth=depth, question=question, **fields)
+        self.write("node", node=number, parent=parent, depth=depth, question=question, **fields)
         return number
 
 

@@ -1,15 +1,16 @@
 """The tree of a run: solvers that write programs, and the sub-calls that the programs make."""
 
 import asyncio
+import math
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from rlm.budget import Budget, Exhausted, Ledger
+from rlm.budget import Exhausted, Ledger
 from rlm.calls import Caller, TooLong
 from rlm.lm import LanguageModel, Message, Messages, ModelError
+from rlm.node import Node
 from rlm.prompts import Setting
 from rlm.sandbox.session import Ran, Sandbox, Session
 from rlm.text import Text
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from rlm.solver import RLM
 
 Status = Literal["done", "exhausted", "failed"]
-Found = TypeVar("Found")
 LEAF_PROMPT_TOKENS = 128  # about, of a sub-call's question and rules
 CHARACTERS_A_TOKEN = 3  # of a text that a sub-call is offered: few, so that most texts of that length fit
+MIN_PRINTED = 200
 NO_PROGRAM = "Your reply had no program: reply with one in a ```python fence, and call answer(value) when you know."
 
 
@@ -32,96 +33,6 @@ class Outcome:
     answer: Any
     status: Status
     reason: str
-
-
-class Node:
-    """A solver in the tree: what it may spend, and what its programs said is the answer."""
-
-    def __init__(self, tree: "Tree", number: int, depth: int, ledger: Ledger, question: str) -> None:
-        self.tree, self.number, self.depth, self.ledger, self.question = tree, number, depth, ledger, question
-        self.loop = asyncio.get_running_loop()
-        self.best: Any = None
-        self.ready = False
-        self.over = False
-        self.waiting: set[Future[Any]] = set()
-
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """What its programs may call: they wait in their own thread while the loop goes on."""
-        found: dict[str, Callable[..., Any]] = {"answer": self.answer}
-        if self.depth > 0:
-            found |= {"ask": self.ask, "ask_all": self.ask_all}
-        if self.depth > 1:
-            found |= {"rlm": self.rlm, "rlm_all": self.rlm_all}
-        return found
-
-    def answer(self, value: Any, ready: bool = True) -> None:
-        """The answer, or the best so far."""
-        value = str(value) if isinstance(value, Text) else value
-        self.best = self.tree.typed(value) if self.number == 0 else value
-        self.ready = ready
-
-    def ask(self, question: str, text: Text | str) -> str:
-        """A model's answer about a text."""
-        return self._await(self.read(question, text))
-
-    def ask_all(self, question: str, texts: Sequence[Text | str]) -> list[str]:
-        """The same of each text, side by side."""
-        return self._await(self._all(self.read, question, texts))
-
-    def rlm(self, question: str, text: Text | str) -> Any:
-        """A solver's answer about a text."""
-        return self._await(self._rlm(question, text))
-
-    def rlm_all(self, question: str, texts: Sequence[Text | str]) -> list[Any]:
-        """The same of each text, side by side."""
-        return self._await(self._all(self._rlm, question, texts))
-
-    def _await(self, work: Coroutine[Any, Any, Found]) -> Found:
-        if self.over:
-            work.close()
-            raise RuntimeError("the run is over")
-        waiting = asyncio.run_coroutine_threadsafe(work, self.loop)
-        self.waiting.add(waiting)
-        try:
-            return waiting.result()
-        finally:
-            self.waiting.discard(waiting)
-
-    def cancel(self) -> None:
-        """Ends what its program waits for, when the run itself is to end: the program is told of an error."""
-        self.over = True
-        for waiting in list(self.waiting):
-            waiting.cancel()
-
-    async def _all(
-        self, one: Callable[[str, Text | str], Coroutine[Any, Any, Found]], question: str, texts: Sequence[Text | str]
-    ) -> list[Found]:
-        """All, or the first error once the others have ended."""
-        found = await asyncio.gather(*(one(question, text) for text in texts), return_exceptions=True)
-        for result in found:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in found if not isinstance(result, BaseException)]
-
-    async def read(self, question: str, text: Text | str) -> str:
-        """The answer of the model that reads."""
-        reply = await self.tree.caller.call(
-            self.tree.models[-1],
-            lambda: self.tree.asked.prompts.leaf(question, str(text)),
-            self.tree.asked.leaf_tokens,
-            self.ledger,
-            self.number,
-            "ask",
-        )
-        return reply.text.strip()
-
-    async def _rlm(self, question: str, text: Text | str) -> Any:
-        context = Text.of(text) if isinstance(text, str) else text
-        async with self.tree.places[self.depth - 1]:
-            found = await self.tree.solve(question, context, self.depth - 1, self.ledger.child(), self.number)
-        if found.status == "failed":
-            raise ModelError(found.reason)
-        return found.answer
 
 
 class Tree:
@@ -142,62 +53,62 @@ class Tree:
         self, question: str, context: Text, depth: int, ledger: Ledger, parent: int | None = None
     ) -> Outcome:
         """A node and all below it, from its first prompt to its answer."""
-        number = self.trace.node(parent, "rlm", depth, question, context_bytes=context.num_bytes)
+        number = self.trace.node(parent, depth, question, context_bytes=context.num_bytes)
         lm = self.models[min(self.asked.depth - depth, len(self.models) - 1)]
         node = Node(self, number, depth, ledger, question)
-        outcome = await self._root(node, lm, context) if depth or parent is None else await self._leaf(node, context)
+        outcome = await self._root(node, lm, context)
         self.trace.write("end", node=number, **vars(outcome), seconds=ledger.seconds)
         return outcome
 
-    async def _leaf(self, node: Node, context: Text) -> Outcome:
-        """A solver that may go no deeper is a model."""
-        try:
-            return Outcome(await node.read(node.question, context), "done", "")
-        except Exhausted as over:
-            return Outcome(None, "exhausted", str(over))
-        except (TooLong, ModelError) as failed:
-            return Outcome(None, "failed", str(failed))
-
     async def _root(self, node: Node, lm: LanguageModel, context: Text) -> Outcome:
         asked = self.asked
-        begin = asked.prompts.begin(node.question, context, self._setting(node))
+        printed = min(
+            asked.limits.printed, max(MIN_PRINTED, (lm.window - asked.reply_tokens) // 4 * CHARACTERS_A_TOKEN)
+        )
+        begin = asked.prompts.begin(node.question, context, self._setting(node, printed))
         messages = begin
-        session = self.sandbox.session(node.functions(), asked.limits, context, node.question)
+        session = self.sandbox.session(node.functions(), replace(asked.limits, printed=printed), context, node.question)
         try:
             for _ in range(asked.max_turns):
-                messages = _fitting(messages, len(begin), lm, asked.max_tokens)
+                messages = _fitting(messages, len(begin), lm, asked.reply_tokens)
                 try:
                     reply = await self.caller.call(
-                        lm, lambda said=messages: said, asked.max_tokens, node.ledger, node.number, "root"
+                        lm, lambda said=messages: said, asked.reply_tokens, node.ledger, node.number, "root"
                     )
+                    output = await self._ran(node, session, reply.text)
                 except Exhausted as over:
                     return Outcome(node.best, "exhausted", str(over))
                 except (TooLong, ModelError) as failed:
                     return Outcome(node.best, "failed", str(failed))
-                output = NO_PROGRAM
-                program = asked.prompts.program(reply.text)
-                if program is not None:
-                    ran = await _in_thread(session, program)
-                    self.trace.write("program", node=node.number, code=program, **vars(ran))
-                    output = _told(ran)
                 if node.ready:
                     return Outcome(node.best, "done", "")
                 messages = (*messages, Message("assistant", reply.text), asked.prompts.told(output))
         except asyncio.CancelledError:
-            node.cancel()  # and leave the session to the sandbox's end: a program may still run in it
+            node.cancel()
             raise
         finally:
-            if not node.over:
+            if not node.over:  # else its program may run still, and the session is left to the sandbox's end
                 session.close()
         return Outcome(node.best, "exhausted", f"max_turns {asked.max_turns}: no final answer until then")
 
-    def _setting(self, node: Node) -> Setting:
-        """The same in every run, whatever was spent until then: a prompt that differed would not be found again."""
+    async def _ran(self, node: Node, session: Session, reply: str) -> str:
+        """What the reply's program gave; raises Exhausted where the budget's seconds end first."""
+        program = self.asked.prompts.program(reply)
+        if program is None:
+            return NO_PROGRAM
+        left = node.ledger.seconds_left
+        try:
+            async with asyncio.timeout(None if math.isinf(left) else left):
+                ran = await _in_thread(session, program)
+        except TimeoutError:
+            node.cancel()
+            raise Exhausted("seconds", 0, 0) from None
+        self.trace.write("program", node=node.number, code=program, **vars(ran))
+        return _told(ran)
+
+    def _setting(self, node: Node, printed: int) -> Setting:
         room = self.models[-1].window - self.asked.leaf_tokens - LEAF_PROMPT_TOKENS
-        return Setting(
-            self.sandbox.profile, node.depth, self.asked.limits.printed, max(0, room) * CHARACTERS_A_TOKEN,
-            _caps(self.asked.budget) if node.number == 0 else "",
-        )  # fmt: skip
+        return Setting(self.sandbox.profile, node.depth, printed, max(0, room) * CHARACTERS_A_TOKEN)
 
 
 async def _in_thread(session: Session, program: str) -> Ran:
@@ -235,13 +146,6 @@ def _fitting(messages: Messages, num_kept: int, lm: LanguageModel, max_tokens: i
 def _told(ran: Ran) -> str:
     lost = "\nThe REPL had to be begun anew: its names are gone." if ran.lost else ""
     return (f"{ran.printed}{ran.error or ''}" or "[nothing printed]") + lost
-
-
-def _caps(budget: Budget) -> str:
-    """The whole run's, in a sentence; nothing where nothing is capped."""
-    caps = {"calls": budget.calls, "tokens": budget.tokens, "seconds": budget.seconds, "US dollars": budget.usd}
-    told = [f"{cap:,} {name}" for name, cap in caps.items() if cap is not None]
-    return f"You have {', '.join(told)} for all of this." if told else ""
 
 
 def _validator(answer_type: Any) -> Callable[[Any], Any]:

@@ -39,7 +39,7 @@ class Bound:
 
 
 def bind(fd: int, extra: dict[str, Any]) -> Bound:
-    """Runs in the session before it is confined. The file is mapped here, and closed afterwards."""
+    """Runs in the session before it is confined. The file is mapped here, for reading."""
     with os.fdopen(fd, "rb", closefd=False) as file:
         source = Source(file, Index(**extra["index"]))
     source.release()

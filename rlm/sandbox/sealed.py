@@ -48,7 +48,16 @@ class Opaque:
 
     def __init__(self, text: Text, known: list[str]) -> None:
         self.text, self.known = text, known
-        self.size, self.num_lines = len(text), text.num_lines
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.text)
+
+    @property
+    def num_lines(self) -> int:
+        """Lines."""
+        return self.text.num_lines
 
     def lines(self, first: int, last: int) -> ClassInstance:
         """The lines from `first` to before `last`."""
@@ -66,9 +75,9 @@ class Opaque:
 
 
 def shown(text: Text, known: list[str]) -> ClassInstance:
-    """What crosses: a handle with its size."""
+    """What crosses: a handle, whose size is counted when it is asked for."""
     return ClassInstance(
-        Opaque(text, known), eager_attrs=["size", "num_lines"], allowed_methods={"lines", "split", "grep"}
+        Opaque(text, known), lazy_attrs={"size", "num_lines"}, allowed_methods={"lines", "split", "grep"}
     )
 
 
@@ -129,9 +138,15 @@ class _SealedSession:
             finally:
                 self._waited += time.perf_counter() - began
             self._known += [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)]
-            return found
+            return self._closed(found)
 
         return called
+
+    def _closed(self, value: Any) -> Any:
+        """Handles for the texts in a value that goes to a program."""
+        if isinstance(value, Text):
+            return shown(value, self._known)
+        return [self._closed(one) for one in value] if isinstance(value, list) else value
 
     def close(self) -> None:
         if self._session is not None:
@@ -152,8 +167,11 @@ def opened(value: Any) -> Any:
 
 def forbidden(program: str) -> str | None:
     """Why a program may not run, None where it may: of modules only those that work on answers."""
-    tree = parsed(program)
-    for part in ast.walk(tree) if tree else ():  # without one, the error is told as any of a program
+    try:
+        tree = parsed(program)
+    except SyntaxError as error:
+        return f"SyntaxError: {error}"
+    for part in ast.walk(tree):
         named = []
         if isinstance(part, ast.Import):
             named = [alias.name for alias in part.names]

@@ -96,7 +96,7 @@ def test_a_budget_that_ends_is_told(root: Path, place: Path, serve) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
     done = scalelab(root, place, *ASKED, "--base-url", url, "--max-calls", "5")
     assert (done.returncode, done.stdout) == (0, "no answer\n")
-    assert "exhausted (calls: 1 asked for, 0 left): 5 calls" in done.stderr
+    assert "exhausted (the budget's calls: 1 asked for, 0 left): 5 calls" in done.stderr
 
 
 def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, serve) -> None:

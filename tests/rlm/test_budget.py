@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +28,11 @@ class Unreliable(Scripted):
         for _ in range(self.draw.randrange(3)):
             await asyncio.sleep(0)
         if self.draw.random() < 0.2:
-            raise ModelError("failed")
+            raise ModelError("failed", free=self.draw.random() < 0.5)
         return Reply("", self.num_tokens(messages), self.draw.randrange(max_tokens + 1))
 
 
-def random_tree(seed: int, path: Path) -> tuple[Ledger, list[Ledger]]:
+def random_tree(seed: int, path: Path, run: Callable[..., Any]) -> tuple[Ledger, list[Ledger]]:
     """Spends until nothing is left: nodes that call, call in batches, and have children with caps of their own."""
     draw = random.Random(seed)
     root = Ledger(
@@ -59,31 +61,31 @@ def random_tree(seed: int, path: Path) -> tuple[Ledger, list[Ledger]]:
         finally:
             check()
 
-    async def run(caller: Caller, node: Ledger, depth: int) -> None:
+    async def spend(caller: Caller, node: Ledger, depth: int) -> None:
         for _ in range(draw.randrange(1, 4)):
             if depth and draw.random() < 0.4:
                 child = node.child(Budget(calls=draw.choice([None, 3]), tokens=draw.choice([None, 900])))
                 nodes.append(child)
-                await run(caller, child, depth - 1)
+                await spend(caller, child, depth - 1)
             else:
                 await asyncio.gather(*(call(caller, node) for _ in range(draw.choice([1, 1, 5, 24]))))
 
     async def whole(trace: Trace) -> None:
         caller = Caller(trace, 16)
-        await asyncio.gather(*(run(caller, root, 3) for _ in range(3)))
+        await asyncio.gather(*(spend(caller, root, 3) for _ in range(3)))
 
     with Trace(path) as trace:
-        asyncio.run(whole(trace))
+        run(whole(trace))
     return root, nodes
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_of_a_thousand_random_trees_none_passes_a_cap(part: int, tmp_path: Path) -> None:
+def test_of_a_thousand_random_trees_none_passes_a_cap(part: int, tmp_path: Path, run) -> None:
     """The sums are held against the trace, which knows nothing of the ledger; a call that is refused is no call."""
     num_failed = 0
     for seed in range(100 * part, 100 * part + 100):
         path = tmp_path / f"{seed}.jsonl"
-        root, nodes = random_tree(seed, path)
+        root, nodes = random_tree(seed, path, run)
         calls = read_events(path)
         told = {
             "calls": len(calls),
@@ -102,7 +104,7 @@ def test_of_a_thousand_random_trees_none_passes_a_cap(part: int, tmp_path: Path)
 def test_a_call_under_way_holds_its_room() -> None:
     ledger = Ledger(Budget(tokens=100))
     first = ledger.child().reserve(60)
-    with pytest.raises(Exhausted, match="tokens: 60 asked for, 40 left"):
+    with pytest.raises(Exhausted, match="the budget's tokens: 60 asked for, 40 left"):
         ledger.child().reserve(60)
     first.settle(10, 0.0)
     ledger.child().reserve(60)
@@ -119,20 +121,33 @@ def test_time_is_the_walls_and_a_childs_is_no_longer() -> None:
         child.reserve(1)
 
 
-def test_a_slow_call_ends_with_the_budgets_seconds(tmp_path: Path) -> None:
-    async def run(trace: Trace) -> None:
+def test_a_slow_call_ends_with_the_budgets_seconds(tmp_path: Path, run) -> None:
+    async def slow(trace: Trace) -> None:
         ledger = Ledger(Budget(seconds=0.05))
         await Caller(trace, 1).call(
             Scripted(["late"], seconds=30), lambda: (Message("user", "q"),), 5, ledger, 0, "ask"
         )
 
     with Trace(tmp_path / "t") as trace, pytest.raises(Exhausted, match="seconds"):
-        asyncio.run(run(trace))
+        run(slow(trace))
     (call,) = read_events(tmp_path / "t")
     assert call["error"] == "the budget's seconds ended"
+    assert (call["prompt_tokens"], call["completion_tokens"]) == (1, 5)  # nobody knows: the most that it can be
 
 
-@pytest.mark.parametrize("name", ["calls", "tokens", "seconds", "usd", "depth"])
+def test_a_call_waits_for_room_that_others_hold_and_do_not_need(tmp_path: Path, run) -> None:
+    """Sixteen at once would hold 16 x 101 tokens; each needs 2, and all of them fit."""
+
+    async def ask_all(trace: Trace) -> list[Reply]:
+        ledger, caller, lm = Ledger(Budget(tokens=150)), Caller(trace, 16), Scripted(lambda messages: "a", seconds=0.01)
+        prompt = (Message("user", "q"),)
+        return await asyncio.gather(*(caller.call(lm, lambda: prompt, 100, ledger, 0, "ask") for _ in range(24)))
+
+    with Trace(tmp_path / "t") as trace:
+        assert len(run(ask_all(trace))) == 24
+
+
+@pytest.mark.parametrize("name", ["calls", "tokens", "seconds", "usd"])
 def test_a_negative_cap_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"budget: {name} -1: give 0 or more"):
         Budget(**{name: -1})

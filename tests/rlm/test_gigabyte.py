@@ -56,7 +56,7 @@ def peak() -> Iterator[Callable[[], int]]:
     thread.join()
 
 
-def solve(text: Text, sandbox: Sandbox, program: str) -> tuple[object, float]:
+def solve(text: Text, sandbox: Callable[[], Sandbox], program: str) -> tuple[object, float]:
     """The answer, and the seconds."""
 
     def answer(messages: Messages) -> str:
@@ -75,11 +75,11 @@ def test_a_few_lines_of_a_gigabyte_cost_nothing_and_all_of_it_no_copy(path: Path
     """Opening reads it once; the last program of the open profile then looks at every byte."""
     text = Text.open(path)
     few = "answer(ask_all('q', [context.lines(5, 6), context.lines(9000000, 9000002)]))"
-    for sandbox in (Sealed(), Open()):
+    for sandbox in (Sealed, Open):
         answer, seconds = solve(text, sandbox, few)
         assert answer == ["line 000000005", "line 009000000"]
         assert seconds < 2
     assert peak() < 0.2 * text.num_bytes
-    answer, _ = solve(text, Open(), "answer([context.find('nowhere'), context.count('\\n') == context.num_lines])")
+    answer, _ = solve(text, Open, "answer([context.find('nowhere'), context.count('\\n') == context.num_lines])")
     assert answer == [-1, True]
     assert peak() < 1.2 * text.num_bytes

@@ -1,6 +1,7 @@
 """A Hugging Face directory as a model: what is asked side by side is answered as if it were asked alone."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def said(text: str) -> Messages:
     return (Message("user", text),)
 
 
-def test_a_batch_is_answered_as_each_alone(folder: Path, alone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_answered_as_each_alone(folder: Path, alone, run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several lengths, and with room for about three of them in a batch."""
     monkeypatch.setattr(hf, "BATCH_TOKENS", 200)
     lm, batches = HuggingFace(folder), []
@@ -64,7 +65,7 @@ def test_a_batch_is_answered_as_each_alone(folder: Path, alone, monkeypatch: pyt
         return await asyncio.gather(*(lm.complete(said(text), most) for text, most in asked))
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    for (text, most), reply in zip(asked, asyncio.run(ask()), strict=True):
+    for (text, most), reply in zip(asked, run(ask()), strict=True):
         expected = alone(f"{text}\n", most)
         assert reply.text == tokenizer.decode(expected, skip_special_tokens=True)
         assert (reply.prompt_tokens, reply.completion_tokens) == (len(text.encode()) + 1, len(expected))
@@ -72,11 +73,11 @@ def test_a_batch_is_answered_as_each_alone(folder: Path, alone, monkeypatch: pyt
     assert 1 < len(batches) < len(asked)
 
 
-def test_a_text_ends_at_its_end(folder: Path, alone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_ends_at_its_end(folder: Path, alone, run, monkeypatch: pytest.MonkeyPatch) -> None:
     lm = HuggingFace(folder)
     second = alone("abc\n", 2)[1]
     monkeypatch.setattr(lm._model.generation_config, "eos_token_id", [second])
-    assert asyncio.run(lm.complete(said("abc"), 30)).completion_tokens == 2
+    assert run(lm.complete(said("abc"), 30)).completion_tokens == 2
 
 
 def test_a_chat_template_is_used_where_there_is_one(folder: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_chat_template_is_used_where_there_is_one(folder: Path) -> None:
     assert lm.num_tokens(said("abc")) == len("<user>abc")
 
 
-def test_a_failure_of_torch_is_told_to_all_who_wait(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_torch_is_told_to_all_who_wait(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
     lm = HuggingFace(folder)
 
     def fail(**_: object) -> None:
@@ -97,16 +98,50 @@ def test_a_failure_of_torch_is_told_to_all_who_wait(folder: Path, monkeypatch: p
     async def ask() -> list[Reply | BaseException]:
         return await asyncio.gather(*(lm.complete(said("a"), 3) for _ in range(3)), return_exceptions=True)
 
-    told = asyncio.run(ask())
-    assert {str(error) for error in told} == {f"hf:{folder}: out of memory: tried to allocate"}
+    told = run(ask())
+    assert {str(error) for error in told} == {f"hf:{folder}: RuntimeError: out of memory: tried to allocate"}
     assert all(isinstance(error, ModelError) for error in told)
+
+
+def test_what_fits_alone_is_not_made_too_long_by_its_neighbours(folder: Path, run, monkeypatch) -> None:
+    """A long prompt with a short answer beside a short prompt with a long one: together they pass the window."""
+    lm = HuggingFace(folder)
+    lengths, generate = [], lm._model.generate
+    monkeypatch.setattr(lm._model, "generate", lambda **asked: lengths.append(asked) or generate(**asked))
+
+    async def ask() -> list[Reply]:
+        return await asyncio.gather(lm.complete(said("a" * 110), 10), lm.complete(said("b"), 100))
+
+    run(ask())
+    assert [one["input_ids"].shape[1] + one["max_new_tokens"] for one in lengths] == [121, 102]
+
+
+def test_nobody_hangs_when_one_of_a_failing_batch_was_given_up(folder: Path, run, monkeypatch) -> None:
+    lm = HuggingFace(folder)
+
+    def fail(**_: object) -> None:
+        time.sleep(0.2)
+        raise IndexError("past the last position")
+
+    monkeypatch.setattr(lm._model, "generate", fail)
+
+    async def ask() -> list[Reply | BaseException]:
+        first = asyncio.create_task(lm.complete(said("a"), 3))
+        second = asyncio.create_task(lm.complete(said("a"), 3))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    given_up, told = run(ask())
+    assert isinstance(given_up, asyncio.CancelledError)
+    assert str(told) == f"hf:{folder}: IndexError: past the last position"
 
 
 def test_a_solver_takes_it(folder: Path) -> None:
     """Random weights write no program: that is told, and the run ends in order."""
-    found = RLM(HuggingFace(folder, window=4096), max_turns=2, max_tokens=8).solve("q", "text")
+    found = RLM(HuggingFace(folder, window=4096), max_turns=2, reply_tokens=8).solve("q", "text")
     assert (found.status, found.calls) == ("exhausted", 2)
-    found = RLM(HuggingFace(folder), max_tokens=8).solve("q", "text")
+    found = RLM(HuggingFace(folder), reply_tokens=8).solve("q", "text")
     assert found.status == "failed"
     assert f"do not fit a window of {WINDOW}" in found.reason
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.programs import fenced_program, parsed
+from rlm.programs import fenced_program, is_program, parsed
 
 NESTED = 'text = """\n```\nnot the end\n```\n"""\nanswer(text)\n'
 
@@ -35,4 +35,6 @@ def test_the_program_of_a_reply(reply: str, program: str | None) -> None:
 
 @pytest.mark.parametrize("program", ["(" * 5000, "1 +", "a\0b", "\ud800"], ids=["deep", "cut", "NUL", "surrogate"])
 def test_what_is_no_python_is_not_parsed(program: str) -> None:
-    assert parsed(program) is None
+    assert not is_program(program)
+    with pytest.raises(SyntaxError):
+        parsed(program)

@@ -1,5 +1,6 @@
 """A model behind a server, whatever the server does: a real one over HTTP that misbehaves as it is told."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from rlm.lm import Message, Price
 from rlm.server import Server, connect
 from rlm.solver import RLM, Solution
 from rlm.trace import read_events
-from tests.serving import Answer, reader
+from tests.serving import Answer, completion, reader
 
 
 def solve(url: str, path: Path, **settings: Any) -> Solution:
@@ -28,6 +29,25 @@ def test_it_answers_and_what_it_counts_is_in_the_ledger(serve, tmp_path: Path) -
     words = sum(len(message["content"].split()) for asked in server.heard for message in asked["messages"])
     assert sum(call["prompt_tokens"] for call in calls) == words
     assert {asked["temperature"] for asked in server.heard} == {0.0}
+
+
+def test_one_server_answers_one_run_after_another(serve) -> None:
+    lm = Server("m", 4096, serve(reader).url)
+    for _ in range(2):
+        assert RLM(lm).solve("How many x?", "x\ny\n" * 20).answer == 20
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": 3}, {"prompt_tokens": -1}])
+def test_what_the_server_does_not_count_counts_as_the_most_it_can_be(serve, tmp_path: Path, usage) -> None:
+    def uncounted(asked: dict[str, Any]) -> tuple[int, bytes, dict[str, str]]:
+        status, body, headers = completion(asked, "```python\nanswer(1)\n```")
+        return status, json.dumps(json.loads(body) | {"usage": usage}).encode(), headers
+
+    found = solve(serve(uncounted).url, tmp_path / "t")
+    (call,) = (event for event in read_events(tmp_path / "t") if event["event"] == "call")
+    lm = Server("m", 4096, "http://127.0.0.1:9/v1")
+    messages = tuple(Message(role, content) for role, content in call["messages"])
+    assert found.tokens == lm.most_tokens(messages) + 1024
 
 
 def once(answer: Answer, bad: tuple[int, bytes, dict[str, str]]) -> Answer:
@@ -98,9 +118,8 @@ def test_a_slow_reply_is_not_waited_for(serve, tmp_path: Path) -> None:
         ({"context_length": 8192}, {}),
         ({"meta": {"n_ctx": 8192}}, {}),
         ({}, {"/props": {"default_generation_settings": {"n_ctx": 8192}}}),
-        ({}, {"/api/show": {"model_info": {"llama.context_length": 8192}}}),
     ],
-    ids=["vLLM", "OpenRouter", "meta", "llama.cpp", "Ollama"],
+    ids=["vLLM", "OpenRouter", "meta", "llama.cpp"],
 )
 def test_the_window_is_read_from_the_server(serve, entry: dict, pages: dict) -> None:
     assert connect("m", serve(reader, entry, pages).url).window == 8192

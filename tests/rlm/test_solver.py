@@ -1,8 +1,10 @@
 """The solver with a scripted model: programs, sub-calls, depth, budget, errors; and that it resumes where it was."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from rlm.budget import Budget
 from rlm.lm import Message, Messages, ModelError, Price, Reply, Scripted
 from rlm.replay import Replayed
-from rlm.sandbox.session import Limits
+from rlm.sandbox.open import Open
+from rlm.sandbox.sealed import Sealed
+from rlm.sandbox.session import Limits, Sandbox
 from rlm.solver import RLM
 from rlm.trace import last_run, read_events
 
@@ -65,7 +69,7 @@ def test_names_stay_and_errors_are_told() -> None:
 def test_a_text_that_no_window_holds_is_refused_to_the_program() -> None:
     lm = programs("ask('q', context)", "answer(ask('q', context.lines(0, 1)))")
     lm.window = 400
-    found = RLM(lm, max_tokens=50, leaf_tokens=20).solve("q", "word " * 30 + "\n" + "word " * 600)
+    found = RLM(lm, reply_tokens=50, leaf_tokens=20).solve("q", "word " * 30 + "\n" + "word " * 600)
     assert (found.answer, found.status) == ("read", "done")
     assert "do not fit a window of 400: give less text" in told(lm)[0]
 
@@ -73,7 +77,7 @@ def test_a_text_that_no_window_holds_is_refused_to_the_program() -> None:
 def test_old_turns_are_left_out_where_the_window_ends() -> None:
     lm = programs(*["print('word ' * 60)"] * 9, "answer(1)")
     lm.window = 600
-    found = RLM(lm, max_tokens=20, max_turns=30).solve("q", "text")
+    found = RLM(lm, reply_tokens=20, max_turns=30).solve("q", "text")
     assert found.status == "done" or found.reason.startswith("max_turns")
     assert all(lm.num_tokens(messages) + 20 <= 600 for messages in lm.heard)
     assert max(map(len, lm.heard)) < 20
@@ -152,7 +156,7 @@ def test_what_children_spend_counts_above() -> None:
     assert free.usd == pytest.approx(free.tokens / 1000)
     for usd in (free.usd / 8, free.usd / 2):
         lm.heard.clear()
-        found = RLM(lm, depth=2, budget=Budget(usd=usd), max_tokens=20, leaf_tokens=5).solve("whole", "x\ny\n" * 20)
+        found = RLM(lm, depth=2, budget=Budget(usd=usd), reply_tokens=20, leaf_tokens=5).solve("whole", "x\ny\n" * 20)
         assert found.status == "exhausted"
         assert 0 < found.usd <= usd
 
@@ -162,7 +166,7 @@ def test_a_batch_does_not_pass_the_cap_in_one_turn() -> None:
     lm = programs("ask_all('q', ['some text'] * 500)\nanswer(1)", *["1"] * 9)
     found = RLM(lm, budget=Budget(calls=20)).solve("q", "text")
     assert (found.status, found.calls, len(lm.heard)) == ("exhausted", 20, 20)
-    assert found.reason == "calls: 1 asked for, 0 left"
+    assert found.reason == "the budget's calls: 1 asked for, 0 left"
 
 
 def test_a_program_may_answer_with_what_it_has_when_the_budget_ends() -> None:
@@ -171,7 +175,7 @@ def test_a_program_may_answer_with_what_it_has_when_the_budget_ends() -> None:
     )
     found = RLM(programs(code), budget=Budget(calls=6)).solve("q", "text")
     assert found.status == "done"
-    assert found.answer == [20, "calls: 1 asked for, 0 left"]
+    assert found.answer == [20, "the budget's calls: 1 asked for, 0 left"]
 
 
 def test_a_child_has_what_is_left_and_no_more() -> None:
@@ -275,12 +279,116 @@ def test_sub_calls_run_side_by_side() -> None:
     assert time.perf_counter() - began < 4
 
 
-def test_it_can_be_awaited() -> None:
+def test_it_can_be_awaited_and_twice_at_once(run) -> None:
     async def both() -> list[object]:
-        solvers = [RLM(programs(f"answer({number})")) for number in range(2)]
-        return [found.answer for found in await asyncio.gather(*(one.asolve("q", "text") for one in solvers))]
+        solver = RLM(Scripted(lambda messages: f"```python\nanswer({question_of(messages)})\n```"))
+        return [found.answer for found in await asyncio.gather(*(solver.asolve(name, "text") for name in "01"))]
 
-    assert asyncio.run(both()) == [0, 1]
+    assert run(both()) == [0, 1]
+
+
+def test_it_solves_where_a_loop_runs_already(run) -> None:
+    """As in a notebook."""
+
+    async def cell() -> object:
+        return RLM(programs("answer(1)")).solve("q", "text").answer
+
+    assert run(cell()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "told_error"),
+    [
+        ("ask('q', context.split(4))", "TypeError: a text is wanted, not a list: for several use ask_all"),
+        ("ask('q', 5)", "TypeError: a text is wanted, not a int"),
+        ("ask_all('q', context)", "TypeError: a list of texts is wanted, not a Text: for one use ask"),
+        ("ask_all('q', 'abc')", "TypeError: a list of texts is wanted, not a str"),
+        ("ask_all('q', ['a', 5])", "TypeError: a text is wanted, not a int"),
+        ("answer({(1, 2): 3})", "TypeError: keys must be str"),
+    ],
+)
+def test_what_makes_no_sense_is_told_and_costs_nothing(code: str, told_error: str) -> None:
+    lm = programs(code, "answer(1)")
+    found = RLM(lm).solve("q", "a\nb\nc\n")
+    assert (found.answer, found.calls) == (1, 2)
+    assert told_error in told(lm)[0]
+
+
+def test_a_text_as_answer_is_its_characters(tmp_path: Path) -> None:
+    found = RLM(programs("answer([context.lines(0, 1)])"), trace=tmp_path / "t").solve("q", "a\nb\n")
+    assert asdict(found)["answer"] == ["a\n"]
+
+
+@pytest.mark.parametrize(("sandbox", "seen"), [(Sealed, False), (Open, True)], ids=["sealed", "open"])
+def test_a_text_that_a_solver_below_hands_up_is_read_by_programs_of_the_open_profile_alone(
+    sandbox: Callable[[], Sandbox], seen: bool
+) -> None:
+    def answer(messages: Messages) -> str:
+        if question_of(messages) == "whole":
+            return "```python\nfound = rlm('part', context)\nprint(found)\nanswer(str(type(found)))\n```"
+        return "```python\nanswer(context.lines(0, 1))\n```"
+
+    events: list[dict] = []
+    RLM(Scripted(answer), sandbox, depth=2, listen=events.append).solve("whole", "the secret\nb\n")
+    printed = [event["printed"] for event in events if event["event"] == "program" and event["node"] == 0]
+    assert ("the secret" in printed[0]) == seen
+
+
+def test_a_solver_below_that_does_not_end_is_an_error_with_its_best_answer() -> None:
+    def answer(messages: Messages) -> str:
+        if question_of(messages) == "whole":
+            return "```python\nrlm('part', context)\n```" if len(messages) == 2 else "```python\nanswer('seen')\n```"
+        return "```python\nanswer('a guess', ready=False)\n```"
+
+    lm = Scripted(answer)
+    assert RLM(lm, depth=2, max_turns=2).solve("whole", "text").answer == "seen"
+    (error,) = told(lm)
+    assert "the solver's status is exhausted: max_turns 2" in error
+    assert "its best answer so far: 'a guess'" in error
+
+
+def test_a_program_that_runs_on_ends_with_the_budgets_seconds() -> None:
+    began = time.perf_counter()
+    found = RLM(programs("answer(1, ready=False)\nwhile True: pass"), budget=Budget(seconds=0.5)).solve("q", "text")
+    assert (found.answer, found.status) == (1, "exhausted")
+    assert time.perf_counter() - began < 5
+
+
+def test_a_run_that_is_cancelled_waits_for_no_program(run) -> None:
+    async def cancelled(code: str) -> None:
+        task = asyncio.create_task(RLM(programs(code), limits=Limits(seconds=5)).asolve("q", "text"))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for code in ("while True: pass", "while True:\n    try: ask('q', 't')\n    except Exception: pass"):
+        began = time.perf_counter()
+        run(cancelled(code))
+        assert time.perf_counter() - began < 3
+
+
+def test_a_run_that_ran_out_goes_on_with_more(tmp_path: Path) -> None:
+    lm, path = Scripted(recursive), tmp_path / "t"
+    first = RLM(lm, depth=2, trace=path, budget=Budget(calls=12)).solve("whole", "x\ny\n" * 20)
+    assert (first.status, len(lm.heard)) == ("exhausted", 12)
+    more = RLM(lm, depth=2, trace=path, resume=True, budget=Budget(calls=100)).solve("whole", "x\ny\n" * 20)
+    assert (more.answer, more.calls, len(lm.heard)) == (20, 31, 31)
+
+
+def test_what_is_no_trace_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("a line of mine")
+    with pytest.raises(ValueError, match=r"is of no run: name another file"):
+        RLM(Scripted([]), trace=path, resume=True).solve("q", "text")
+    assert path.read_text() == "a line of mine"
+
+
+def test_an_output_is_cut_to_what_the_root_can_read() -> None:
+    lm = programs("print('word ' * 4000)", "answer(1)")
+    lm.window = 3000
+    assert RLM(lm).solve("q", "text").status == "done"
+    assert "characters more]" in told(lm)[0]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +398,7 @@ def test_it_can_be_awaited() -> None:
         ({"max_turns": 0}, "max_turns 0: give at least 1"),
         ({"concurrency": 0}, "concurrency 0: give at least 1"),
         ({"lm": []}, "lm: give at least one model"),
-        ({"resume": True}, "resume: give the trace"),
+        ({"resume": True}, "resume: there is no trace"),
     ],
 )
 def test_what_makes_no_solver_is_refused(changed: dict, message: str) -> None:
@@ -306,8 +414,12 @@ def test_an_empty_question_is_refused() -> None:
 def test_messages_are_what_prompts_make_them() -> None:
     """What is said of the REPL is what is there."""
     lm = programs("answer(1)")
-    RLM(lm, depth=2, budget=Budget(calls=9)).solve("Who?", "a\nb\n")
+    RLM(lm, depth=2).solve("Who?", "a\nb\n")
     system, user = lm.heard[0]
-    assert "- rlm(question, text)" in system.content
-    assert "You have 9 calls for all of this." in system.content
+    promised = set(re.findall(r"\b(\w+)\(", system.content)) - {"question"}
+    assert promised == {"ask", "ask_all", "rlm", "rlm_all", "answer", "lines", "split", "grep"}
+    used = "context.lines(0, 1), context.split(4), context.grep('Who'), context.size, context.num_lines"
+    lm = programs(f"answer(callable(ask) and callable(ask_all) and callable(rlm) and callable(rlm_all))\n{used}")
+    assert RLM(lm, depth=2, max_turns=1).solve("Who?", "a\nb\n").answer is True
+    assert "Error" not in str(lm.heard)
     assert user == Message("user", "context: 4 characters in 2 lines.\nQuestion: Who?")

@@ -32,6 +32,9 @@ def test_a_text_reads_as_its_str(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
             assert (text.count(literal), literal in text) == (expected.count(literal), literal in expected)
             found = [str(line).removesuffix("\n") for line in text.grep(literal.strip())]
             assert found == [line for line in lines if literal.strip() in line]
+        start, end = draw.randrange(-5, 95), draw.randrange(-5, 95)
+        assert str(text.part(start, end)) == expected[max(0, start) : max(0, end)]
+        assert text.find("a", -start) == expected.find("a", -start)
         parts = text.split(draw.randrange(4, 20))
         assert "".join(map(str, parts)) == expected
 
@@ -39,8 +42,20 @@ def test_a_text_reads_as_its_str(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
 def test_parts_end_where_lines_do() -> None:
     parts = Text.of("one\ntwo\nthree\na longer line than that\n").split(10)
     assert list(map(str, parts)) == ["one\ntwo\n", "three\n", "a longer l", "ine than t", "hat\n"]
-    with pytest.raises(ValueError, match="parts of 3 bytes: give at least 4"):
+    with pytest.raises(ValueError, match="parts of 3 bytes, of a text of 1: give at least 4 bytes"):
         Text.of("a").split(3)
+
+
+def test_what_stands_everywhere_and_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Text.of("a\n" * 100)
+    for look in (text.count, text.grep):
+        with pytest.raises(ValueError, match="an empty literal stands everywhere"):
+            look("")
+    monkeypatch.setattr(text_module, "MOST_PARTS", 20)
+    with pytest.raises(ValueError, match="parts of 4 bytes, of a text of 200: give at least 10 bytes"):
+        text.split(4)
+    with pytest.raises(ValueError, match="more than 20 lines have 'a': look in a part"):
+        text.grep("a")
 
 
 def test_a_character_out_of_reach_is_refused() -> None:

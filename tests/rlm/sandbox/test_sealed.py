@@ -92,6 +92,7 @@ LEAKS = {
     "eval": "print(eval('__import__(\"os\").environ'))",
     "exec": "exec('import os')\nprint(os.getcwd())",
     "host error": "fail()",
+    "what Python cannot parse": 'import re\nprint(f"{re.findall(\'q.*\', str(context))[0]}{dict(a=1)["a"]}")',
     "peek at another": "print(context.lines(1, 2).lines(0, 1))",
 }
 
