@@ -61,7 +61,7 @@ class Checkout:
 
     def run(self, *command: str) -> str:
         """A command of the README, which must succeed; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=420)
+        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=560)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
