@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from rlm.lm import LanguageModel, Messages, ModelError, Reply
@@ -12,7 +11,7 @@ from rlm.lm import LanguageModel, Messages, ModelError, Reply
 
 def call_key(name: str, messages: Messages, max_tokens: int) -> str:
     """What calls share that ask the same of the same model."""
-    asked = json.dumps([name, [asdict(message) for message in messages], max_tokens])
+    asked = json.dumps([name, [[message.role, message.content] for message in messages], max_tokens])
     return hashlib.sha256(asked.encode(errors="backslashreplace")).hexdigest()[:24]
 
 
