@@ -68,10 +68,10 @@ class Server:
         text = choices[0].message.content if choices and choices[0].message else None
         if not isinstance(text, str):
             raise ModelError(f"{self.name}: a malformed reply, without choices[0].message.content")
-        counts = [getattr(told.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-        if not all(isinstance(count, int) and count >= 0 for count in counts):
-            counts = [self.most_tokens(messages), max_tokens]  # what the server does not tell: the most that it can be
-        return Reply(text, *counts)
+        read, written = (getattr(told.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+        if not (isinstance(read, int) and isinstance(written, int) and read >= 0 and written >= 0):
+            return Reply(text, self.most_tokens(messages), max_tokens)  # what is not told: the most that it can be
+        return Reply(text, read, written)
 
 
 def connect(
