@@ -76,10 +76,10 @@ class HuggingFace:
         """Batch after batch, while somebody waits."""
         await asyncio.sleep(0)  # until those have come that ask side by side
         while batch := self._taken():
-            try:
-                found = await asyncio.to_thread(self._answers, batch)
-            except Exception as error:  # noqa: BLE001 a model's own code may raise anything, and all of them wait
-                told = f"{self.name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            # As a result, whatever a model's own code raises: all of them wait for an answer.
+            (found,) = await asyncio.gather(asyncio.to_thread(self._answers, batch), return_exceptions=True)
+            if isinstance(found, BaseException):
+                told = f"{self.name}: {type(found).__name__}: {' '.join(str(found).split())[:300]}"
                 for one in batch:
                     if not one.answer.done():
                         one.answer.set_exception(ModelError(told))

@@ -1,4 +1,4 @@
-"""The solver with a scripted model: programs, sub-calls, depth, budget, errors; and that it resumes where it was."""
+"""The solver with a scripted model: programs, sub-calls, depth, budget, errors."""
 
 import asyncio
 import re
@@ -10,39 +10,12 @@ from pathlib import Path
 import pytest
 
 from rlm.budget import Budget
-from rlm.lm import Message, Messages, ModelError, Price, Reply, Scripted
-from rlm.replay import Replayed
+from rlm.lm import Message, Messages, Price, Scripted
 from rlm.sandbox.open import Open
 from rlm.sandbox.sealed import Sealed
 from rlm.sandbox.session import Limits, Sandbox
 from rlm.solver import RLM
-from rlm.trace import last_run, read_events
-
-
-def is_root(messages: Messages) -> bool:
-    """Apart from a reader."""
-    return messages[0].content.startswith("You answer a question")
-
-
-def question_of(messages: Messages) -> str:
-    return messages[1].content.rpartition("Question: ")[2]
-
-
-def programs(*codes: str, reader: Callable[[str], str] = lambda prompt: "read", name: str = "scripted") -> Scripted:
-    """A model that writes these programs, one a turn, and answers sub-calls as `reader` has it."""
-
-    def answer(messages: Messages) -> str:
-        if not is_root(messages):
-            return reader(messages[-1].content)
-        return f"I try this:\n```python\n{codes[len(messages) // 2 - 1]}\n```"
-
-    return Scripted(answer, name=name)
-
-
-def told(lm: Scripted) -> list[str]:
-    """What the root's programs gave it, in order."""
-    last = next(messages for messages in reversed(lm.heard) if is_root(messages))
-    return [message.content for message in last if message.role == "user"][1:]
+from tests.rlm.scripted import is_root, programs, question_of, recursive, told
 
 
 def test_a_program_splits_asks_and_combines() -> None:
@@ -100,15 +73,6 @@ def test_turns_end_with_the_best_answer_so_far() -> None:
     found = RLM(programs("answer('a guess', ready=False)", *["1"] * 9), max_turns=3).solve("q", "text")
     assert (found.answer, found.status) == ("a guess", "exhausted")
     assert found.reason == "max_turns 3: no final answer until then"
-
-
-def recursive(messages: Messages) -> str:
-    """A root that hands parts to solvers, each of which asks about two halves."""
-    if not is_root(messages):
-        return str(messages[-1].content.count("x\n"))
-    if question_of(messages) == "whole":
-        return "```python\nanswer(sum(rlm_all('part', context.split(8))))\n```"
-    return "```python\nanswer(sum(int(one) for one in ask_all('half', context.split(4))))\n```"
 
 
 def test_solvers_below_solvers() -> None:
@@ -191,83 +155,6 @@ def test_a_child_has_what_is_left_and_no_more() -> None:
     lm = Scripted(answer)
     found = RLM(lm, depth=2, budget=Budget(calls=10)).solve("whole", "text")
     assert len(lm.heard) == found.calls == 10
-
-
-class Failing(Scripted):
-    """Does not answer the call of that number, once."""
-
-    def __init__(self, answers: Callable[[Messages], str], fails: int) -> None:
-        super().__init__(answers)
-        self.fails = fails
-
-    async def complete(self, messages: Messages, max_tokens: int) -> Reply:
-        if len(self.heard) == self.fails:
-            self.fails = -1
-            raise ModelError("the server is gone")
-        return await super().complete(messages, max_tokens)
-
-
-def test_a_failure_is_told_and_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    lm = Failing(recursive, 0)
-    assert RLM(lm, depth=2, trace=path).solve("whole", "x\ny\n" * 20).status == "failed"
-    for fails in (5, 12, 30):
-        heard = len(lm.heard)
-        lm.fails = fails
-        solver = RLM(lm, depth=2, trace=path, resume=True, concurrency=1, max_turns=1)
-        found = solver.solve("whole", "x\ny\n" * 20)
-        assert len(lm.heard) > heard or found.status == "done"
-    lm.fails = -1
-    found = RLM(lm, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20)
-    assert (found.answer, found.status, found.calls) == (20, "done", 31)
-    assert len(lm.heard) == 31
-    with pytest.raises(ValueError, match="is there already: name another file, or resume it"):
-        RLM(lm, trace=path).solve("whole", "x\n")
-    with pytest.raises(ValueError, match="is of another question"):
-        RLM(lm, trace=path, resume=True).solve("another", "x\n")
-
-
-def test_a_trace_that_a_crash_cut_is_resumed(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    RLM(Scripted(recursive), depth=2, trace=path).solve("whole", "x\ny\n" * 20)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:30]) + lines[30][:25])
-    lm = Scripted(recursive)
-    assert RLM(lm, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20).answer == 20
-    kept = sum(b'"event": "call"' in line for line in lines[:30])
-    assert len(lm.heard) == 31 - kept
-    again = Scripted(recursive)
-    assert RLM(again, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20).answer == 20
-    assert not again.heard
-
-
-def test_a_run_is_replayed_from_its_trace_alone(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    first = RLM(Scripted(recursive), depth=2, trace=path).solve("whole", "x\ny\n" * 20)
-    lm = Scripted([])
-    again = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("whole", "x\ny\n" * 20)
-    assert (again.answer, again.calls, again.tokens) == (first.answer, first.calls, first.tokens)
-    other = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("other", "x\n")
-    assert (other.status, other.reason) == ("failed", "scripted: the trace has no answer to this call")
-
-
-def test_every_event_is_in_the_trace(tmp_path: Path) -> None:
-    path, heard = tmp_path / "run.jsonl", []
-    RLM(Scripted(recursive), depth=2, trace=path, listen=heard.append).solve("whole", "x\ny\n" * 20)
-    events = read_events(path)
-    assert [event["event"] for event in events] == [event["event"] for event in heard]
-    assert last_run(events) == events
-    kinds = [event["event"] for event in events]
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
-        "run": 1,
-        "sandbox": 1,
-        "node": 11,
-        "call": 31,
-        "program": 11,
-        "end": 11,
-    }
-    parents = {event["node"]: event["parent"] for event in events if event["event"] == "node"}
-    assert parents == {0: None} | dict.fromkeys(range(1, 11), 0)
 
 
 def test_sub_calls_run_side_by_side() -> None:
@@ -366,22 +253,6 @@ def test_a_run_that_is_cancelled_waits_for_no_program(run) -> None:
         began = time.perf_counter()
         run(cancelled(code))
         assert time.perf_counter() - began < 3
-
-
-def test_a_run_that_ran_out_goes_on_with_more(tmp_path: Path) -> None:
-    lm, path = Scripted(recursive), tmp_path / "t"
-    first = RLM(lm, depth=2, trace=path, budget=Budget(calls=12)).solve("whole", "x\ny\n" * 20)
-    assert (first.status, len(lm.heard)) == ("exhausted", 12)
-    more = RLM(lm, depth=2, trace=path, resume=True, budget=Budget(calls=100)).solve("whole", "x\ny\n" * 20)
-    assert (more.answer, more.calls, len(lm.heard)) == (20, 31, 31)
-
-
-def test_what_is_no_trace_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("a line of mine")
-    with pytest.raises(ValueError, match=r"is of no run: name another file"):
-        RLM(Scripted([]), trace=path, resume=True).solve("q", "text")
-    assert path.read_text() == "a line of mine"
 
 
 def test_an_output_is_cut_to_what_the_root_can_read() -> None:
