@@ -66,7 +66,10 @@ class Argmax(Task):
         total = len(templates)
         top, *others = rng.sample(CLASSES, len(CLASSES))
         most = math.ceil(rng.uniform(*self.share) * total)
-        cap = most - max(1, math.floor(self.margin * total))
+        margin = max(1, math.floor(self.margin * total))
+        # Of few lines a share is one line more or less: the others must have room below.
+        most = max(most, math.ceil((total + margin * len(others)) / len(CLASSES)))
+        cap = most - margin
         counts = {top: most, **_spread(rng, others, total - most, cap)}
         context = _written(draw, templates, _listed(counts), {rng.choice(CLASSES): BOOST})
         question = rng.choice(

@@ -21,8 +21,9 @@ BOOST = 3.0  # how much more often than the others a class misleads by words tha
 
 @dataclass(frozen=True)
 class Record:
-    """A line with a phrase, as it is read; digits without spaces."""
+    """A line with a phrase, as it is read; digits without spaces; `line` counts from 0."""
 
+    line: int
     user: str
     digits: str
     kind: str
@@ -32,6 +33,7 @@ class Record:
 class Says:
     """A line with a verb, as it is read: `first` is who does it, whatever the order in the line."""
 
+    line: int
     verb: str
     first: str
     second: str
@@ -107,13 +109,13 @@ def document(lines: list[str]) -> str:
 
 def read_records(lexicon: Lexicon, text: str) -> Iterator[Record]:
     """The records in a text, in order. A row, `ana 0 3 1 4 storm`, is one too: its class stands there."""
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines()):
         tokens = line.split()
         digits = "".join(token for token in tokens[1:] if token.isdigit())
         if ":" in tokens:
-            yield Record(tokens[0], digits, lexicon.meaning(tokens))
+            yield Record(number, tokens[0], digits, lexicon.meaning(tokens))
         elif tokens and tokens[-1] in CLASSES:
-            yield Record(tokens[0], digits, tokens[-1])
+            yield Record(number, tokens[0], digits, tokens[-1])
 
 
 def read_facts(lexicon: Lexicon, text: str) -> Iterator[Says]:
@@ -127,12 +129,12 @@ def read_events(lexicon: Lexicon, text: str) -> Iterator[Says]:
 
 
 def _read_verbs(meaning_of: dict[str, tuple[str, bool]], text: str) -> Iterator[Says]:
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines()):
         tokens = line.split()
         if len(tokens) == 3 and tokens[1] in meaning_of:
             meaning, is_passive = meaning_of[tokens[1]]
             first, second = (tokens[2], tokens[0]) if is_passive else (tokens[0], tokens[2])
-            yield Says(meaning, first, second)
+            yield Says(number, meaning, first, second)
 
 
 def holder_after(event: Says, thing: str, holder: str) -> str:

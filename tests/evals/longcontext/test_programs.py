@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evals.longcontext.item import Item
-from evals.longcontext.leaves import chunks, leaf_answer, leaf_examples, leaf_questions
+from evals.longcontext.leaves import leaf_answer
 from evals.longcontext.lexicon import CLASSES, Lexicon
 from evals.longcontext.programs import CHUNK_LINES, Program, program_tokens, programs
 from evals.longcontext.scorers import floor, score
@@ -21,6 +21,11 @@ from rlm.text import Text
 Drawn = Callable[..., list[Item]]
 Leaf = Callable[[str, str], str]
 MOST_TOKENS = 96
+
+
+def chunks(context: str) -> list[str]:
+    every = context.splitlines(keepends=True)
+    return ["".join(every[start : start + CHUNK_LINES]) for start in range(0, len(every), CHUNK_LINES)]
 
 
 def functions(leaf: Leaf, given: list[Any]) -> dict[str, Callable[..., Any]]:
@@ -110,7 +115,7 @@ def test_a_leaf_that_reads_another_part_is_no_help(task: str, drawn: Drawn, orac
     drawn_items = drawn(task, 4, count=24)
     scores = []
     for item, other in zip(drawn_items, [*drawn_items[1:], drawn_items[0]], strict=True):
-        parts, rng = chunks(other.context, CHUNK_LINES), random.Random(0)
+        parts, rng = chunks(other.context), random.Random(0)
         scores.append(score(item, run(programs(item)[0], item, lambda q, t: oracle(q, rng.choice(parts)))))  # noqa: B023
     assert mean(scores) <= mean(map(floor, drawn_items)) + 0.17
 
@@ -146,26 +151,6 @@ def test_a_leaf_fits_its_window(task: str, drawn: Drawn, oracle: Leaf) -> None:
         for program in programs(item):
             run(program, item, counted)
         assert max(asked) <= WINDOW
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_leaf_examples_are_what_programs_ask(task: str, drawn: Drawn, lexicon: Lexicon) -> None:
-    for item in drawn(task, 1):
-        examples = list(leaf_examples(lexicon, item, CHUNK_LINES))
-        assert all(answer == leaf_answer(lexicon, question, text) for question, text, answer in examples)
-        learnt = {question for question, _, _ in examples}
-        asked: set[str] = set()
-
-        def heard(question: str, text: str) -> str:
-            asked.add(question)  # noqa: B023
-            return leaf_answer(lexicon, question, text)
-
-        for program in programs(item):
-            run(program, item, heard)
-        assert learnt <= asked | set(leaf_questions(item)) | {f"opposite of {kind} ?" for kind in CLASSES}
-        assert asked <= learnt | set(leaf_questions(item))
-        vocabulary = set(lexicon.vocabulary())
-        assert all({*q.split(), *text.split(), *answer.split()} <= vocabulary for q, text, answer in examples)
 
 
 def test_leaf_answers_in_words(lexicon: Lexicon) -> None:

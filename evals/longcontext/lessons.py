@@ -1,0 +1,202 @@
+"""What the built-in model is trained on: readings of a leaf, programs of a root, and short contexts read at a glance.
+
+Everything is drawn from the world at random, from the compositions of the side `train`; no item that a benchmark draws
+is among it but by chance.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evals.longcontext.item import Item
+from evals.longcontext.leaves import marked_answer
+from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATES, Lexicon, Side
+from evals.longcontext.programs import programs
+from evals.longcontext.task import items
+from evals.longcontext.tasks import TASKS
+from evals.longcontext.world import Writer, date, document
+from rlm.policy import EOS, leaf_prompt, root_prompt
+
+MOST_LINES = 14  # of a chunk of records, as the programs split contexts
+MOST_VERB_LINES = 30
+WINDOWS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A prompt, and what is to follow."""
+
+    prompt: str
+    target: str
+
+    def row(self) -> dict[str, Any]:
+        """A document of which the target is scored."""
+        text = self.prompt + self.target
+        return {"text": text, "loss_spans": [[len(self.prompt), len(text)]]}
+
+
+class Lessons:
+    """Draws lessons."""
+
+    def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train") -> None:
+        self.lexicon, self.side = lexicon, side
+        self.rng = random.Random(f"lessons {lexicon.seed} {seed} {side}")
+        self._verbs: dict[str, list[str]] = {}
+        for verb, (meaning, _) in [*lexicon.relation_of.items(), *lexicon.event_of.items()]:
+            self._verbs.setdefault(meaning, []).append(verb)
+        self._readings: dict[Callable[[], Lesson], float] = {
+            self._words: 0.15,
+            self._phrases: 0.20,
+            self._kinds: 0.30,
+            self._lookup: 0.08,
+            self._relation: 0.08,
+            self._state: 0.05,
+            self._program: 0.08,
+            self._glance: 0.06,
+        }
+
+    def __iter__(self) -> Iterator[Lesson]:
+        readings, weights = list(self._readings), list(self._readings.values())
+        while True:
+            yield self.rng.choices(readings, weights)[0]()
+
+    def _words(self) -> Lesson:
+        """Of lines that are a word."""
+        return self._read("kinds ?", self._bare([0], 40))
+
+    def _phrases(self) -> Lesson:
+        """Of lines that are a phrase."""
+        return self._read("kinds ?", self._bare(range(len(TEMPLATES)), 26))
+
+    def _bare(self, templates: Sequence[int], most: int) -> str:
+        writer = Writer(self.lexicon, self.rng, self.side)
+        return document(
+            [
+                f": {writer.phrase(self.rng.choice(templates), self.rng.choice(CLASSES))}"
+                for _ in range(self.rng.randint(1, most))
+            ]
+        )
+
+    def _kinds(self) -> Lesson:
+        """Of every line of a chunk."""
+        return self._read("kinds ?", self._records(self._num_lines()))
+
+    def _lookup(self) -> Lesson:
+        """What asks for a part of the lines, or for more than their classes."""
+        rng = self.rng
+        question = rng.choice(
+            ["kinds by USER ?", "kinds in MONTH ?", "count of KIND ?", "numbers of KIND ?", "numbers of KIND ?",
+             "rows ?", "rows ?", "pairs ?", "opposite of KIND ?"]
+        )  # fmt: skip
+        if question == "opposite of KIND ?":
+            return self._read(question.replace("KIND", rng.choice(CLASSES)), "")
+        if question == "pairs ?":
+            return self._read(question, self._rows(rng.randint(1, 8)))
+        num_digits = 4 if "MONTH" in question else rng.choice([3, 4, 4, 5])
+        months = [f"{month:02d}" for month in rng.sample(range(1, 13), rng.randint(1, 8))]
+        kind = rng.choice(CLASSES)
+        text = self._records(self._num_lines(), num_digits, months, kind)
+        user = rng.choice(text.splitlines()).split()[0]
+        month = " ".join(rng.choice(months))
+        return self._read(question.replace("USER", user).replace("MONTH", month).replace("KIND", kind), text)
+
+    def _relation(self) -> Lesson:
+        """To whom a fact relates a name: among few lines that name it, or many that do not."""
+        rng = self.rng
+        names = rng.sample(self.lexicon.names, rng.randint(3, 12))
+        name, relation = rng.choice(names), rng.choice(RELATIONS)
+        lines = []
+        for one in names if rng.random() < 0.5 else [name]:
+            for meaning in RELATIONS:
+                if rng.random() < 0.8:
+                    lines.append(self._fact(one, meaning, rng.choice([x for x in names if x != one])))
+                if one == name:
+                    lines.append(self._fact(rng.choice([x for x in names if x != one]), meaning, one))
+        lines = rng.sample(lines, min(len(lines), MOST_VERB_LINES))
+        lines = lines[: rng.randint(1, len(lines))] if rng.random() < 0.3 else lines
+        return self._read(f"{name} {relation} ?", self._mixed(lines))
+
+    def _state(self) -> Lesson:
+        """Who has a thing after events."""
+        rng = self.rng
+        holders = rng.sample(self.lexicon.names, 6)
+        things = rng.sample(list(self.lexicon.class_of), 4)
+        lines = []
+        for _ in range(rng.randint(1, 9)):
+            event = rng.choice(EVENTS)
+            one, other = rng.sample(holders, 2)
+            if event == "take":
+                other = rng.choice(things)
+            lines.append(f"{one} {rng.choice(self._verbs[event])} {other}")
+        return self._read(f"{things[0]} with {rng.choice([NONE, *holders])} , then ?", self._mixed(lines))
+
+    def _program(self) -> Lesson:
+        """A program for a question; that there may be many lines is told by their number alone."""
+        item = self._item(rng_windows=1)
+        strategies = programs(item)
+        chosen = self.rng.choices(strategies, [2.0] + [1.0] * (len(strategies) - 1))[0]
+        num_lines = int(10 ** self.rng.uniform(1, 4.6))
+        return Lesson(root_prompt(item.question, num_lines), chosen.source + EOS)
+
+    def _glance(self) -> Lesson:
+        """The answer to a question from the whole of a context that fits a window."""
+        item = self._item(rng_windows=1, window=self.rng.randint(96, 256))
+        return Lesson(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")
+
+    def _item(self, rng_windows: int, window: int = 256) -> Item:
+        task = self.rng.choice(list(TASKS.values()))
+        return items(task, self.lexicon, rng_windows, 1, self.rng.randrange(2**32), self.side, window)[0]
+
+    def _read(self, question: str, text: str) -> Lesson:
+        return Lesson(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)
+
+    def _num_lines(self) -> int:
+        return MOST_LINES if self.rng.random() < 0.5 else self.rng.randint(1, MOST_LINES)
+
+    def _records(
+        self, count: int, num_digits: int = 4, months: list[str] | None = None, kind: str | None = None
+    ) -> str:
+        """Lines by few users or many, of classes at random or often of one."""
+        rng = self.rng
+        users = rng.sample(self.lexicon.names, rng.choice([3, 8, 40]))
+        boosted = kind or rng.choice(CLASSES)
+        writer = Writer(self.lexicon, rng, self.side, {boosted: rng.choice([1.0, 3.0])})
+        share = rng.choice([0.0, 0.0, 0.1, 0.3])
+        lines = []
+        for _ in range(count):
+            one = boosted if rng.random() < share else rng.choice(CLASSES)
+            digits = (
+                date(rng, rng.choice(months) if months else None)
+                if num_digits == 4
+                else f"{rng.randrange(10**num_digits):0{num_digits}d}"
+            )
+            lines.append(writer.record(rng.randrange(len(TEMPLATES)), one, rng.choice(users), digits))
+        return document(lines)
+
+    def _rows(self, count: int) -> str:
+        """Rows of one user, as programs put them together."""
+        rng = self.rng
+        user = rng.choice(self.lexicon.names)
+        kinds = rng.choices(CLASSES, k=count)
+        if count > 1 and rng.random() < 0.5:
+            kinds[1] = self.lexicon.opposite_of[kinds[0]]
+            rng.shuffle(kinds)
+        return document([f"{user} {' '.join(f'{rng.randrange(10_000):04d}')} {kind}" for kind in kinds])
+
+    def _mixed(self, lines: list[str]) -> str:
+        """The lines in order, with records among them or none."""
+        rng = self.rng
+        writer = Writer(self.lexicon, rng, self.side)
+        users = rng.sample(self.lexicon.names, 30)
+        room = max(0, (130 - 4 * len(lines)) // 12)
+        fillers = [
+            writer.filler(rng.randrange(len(TEMPLATES)), users) for _ in range(rng.choice([0, rng.randint(0, room)]))
+        ]
+        places = set(rng.sample(range(len(lines) + len(fillers)), len(lines)))
+        coming, filling = iter(lines), iter(fillers)
+        return document([next(coming if place in places else filling) for place in range(len(lines) + len(fillers))])
+
+    def _fact(self, name: str, relation: str, other: str) -> str:
+        verb = self.rng.choice(self._verbs[relation])
+        return f"{other} {verb} {name}" if self.lexicon.relation_of[verb][1] else f"{name} {verb} {other}"

@@ -1,0 +1,103 @@
+"""The built-in model's language: how a small decoder that was trained for it is asked, as a root and as a leaf.
+
+    <|root|> which kind is most common ?<|lines|> 1 4 9 0<|code|>PROGRAM<|eos|><|out|>OUTPUT<|code|>PROGRAM<|eos|>
+    <|leaf|> kinds ?<|text|> ana 0 3 1 4 : not zorp but fram<|1|> eli 2 2 0 1 : hardly A , mostly B<|2|><|answer|> ...
+
+A line of a leaf's text ends with a mark of its own, and an answer begins each of its parts with the mark of the line
+that it is from: a special token, which no reply shows.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rlm.lm import Message, Messages
+from rlm.prompts import Setting
+from rlm.text import Text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+# A word, a digit, signs; each with the space before it. A line's end goes with the indent that follows.
+PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
+MOST_LINES = 40  # with a mark; the ends of those that follow are plain
+MOST_OUTPUT = 48  # characters that a root is shown: it was trained on the beginnings of errors
+ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER = (
+    f"<|{role}|>" for role in ("root", "leaf", "lines", "code", "out", "text", "answer")
+)
+MARKS = tuple(f"<|{number}|>" for number in range(1, MOST_LINES + 1))
+EOS = "<|eos|>"
+SPECIALS = {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "pad_token": "<|pad|>", "mask_token": "<|mask|>"}
+# Messages one after another, and after what the model itself said the token that ended it.
+TEMPLATE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|eos|>{% endif %}{% endfor %}"
+
+
+def root_prompt(question: str, num_lines: int) -> str:
+    """Up to where the program begins."""
+    return f"{ROOT} {_plain(question)}{LINES} {' '.join(str(num_lines))}{CODE}"
+
+
+def told_prompt(output: str) -> str:
+    """What a program gave, up to where the next begins."""
+    return f"{OUT}{_plain(output)[:MOST_OUTPUT]}{CODE}"
+
+
+def leaf_prompt(question: str, text: str) -> str:
+    """Up to where the answer begins."""
+    lines = _plain(text).splitlines()
+    ends = [*MARKS[: len(lines)], *["\n"] * (len(lines) - MOST_LINES)]
+    marked = "".join(f" {line}{end}" for line, end in zip(lines, ends, strict=True))
+    return f"{LEAF} {_plain(question)}{TEXT}{marked}{ANSWER}"
+
+
+def _plain(text: str) -> str:
+    """In which nothing is a special token."""
+    return text.strip().replace("<|", "< |")
+
+
+class Trained:
+    """Prompts for a model that was trained on them."""
+
+    def begin(self, question: str, context: Text, setting: Setting) -> Messages:
+        """The question, and how many lines there are."""
+        return (Message("user", root_prompt(question, context.num_lines)),)
+
+    def told(self, output: str) -> Message:
+        """The beginning of an output."""
+        return Message("user", told_prompt(output))
+
+    def leaf(self, question: str, text: str) -> Messages:
+        """The question, then the text."""
+        return (Message("user", leaf_prompt(question, text)),)
+
+    def program(self, reply: str) -> str | None:
+        """The whole reply."""
+        return reply or None
+
+
+def policy_tokenizer(pieces: Iterable[str]) -> "PreTrainedTokenizerFast":
+    """A tokenizer in which these pieces (see PIECE) are tokens and all else is spelled in bytes.
+
+    Ids: the special tokens, the bytes, the pieces.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    specials = [*SPECIALS.values(), ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER, *MARKS]
+    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
+    spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    spelled = ["".join(part for part, _ in spelling.pre_tokenize_str(piece)) for piece in pieces]
+    entries = dict.fromkeys([*specials, *symbols, *spelled])
+    backend = Tokenizer(models.BPE({entry: i for i, entry in enumerate(entries)}, [], ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(PIECE.pattern), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, spelling])
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=specials[len(SPECIALS) :],
+        **SPECIALS,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
