@@ -74,6 +74,22 @@ def abilities(dry_run: DryRun = False) -> None:
 
 
 @app.command()
+def world(dry_run: DryRun = False) -> None:
+    """Write the built-in model's lessons, and those that are held out, to data/world."""
+    from experiments.project import WORLD, Project
+
+    project = Project.here()
+    if dry_run:
+        asked = project.world
+        print(f"{asked.lessons:,} lessons about {asked.words:,} words, {asked.held_out:,} held out, to {WORLD}")
+        return
+    from experiments.world import build_world
+
+    train = build_world(project)["train"]
+    print(f"{train['documents']:,} lessons of {train['tokens']:,} tokens")
+
+
+@app.command()
 def plan(suite: SuiteName = "law", json_out: Json = None) -> None:
     """Price a suite before anything runs: cells, FLOPs, seconds, bytes, and what is done, stale or pending."""
     from rich.console import Console

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.abilities.params import AbilitiesParams
+from evals.longcontext.params import WorldParams
 from experiments.params import Params, load
 from sweeps import store
 from sweeps.corpus.params import built_from
@@ -19,10 +20,13 @@ PARAMS = Path("params.yaml")
 DATA = Path("data/corpus")
 ABILITIES = Path("data/abilities")
 ABILITY_TOKENS = ABILITIES / "tokens"
+WORLD = Path("data/world")
+WORLD_TOKENS = WORLD / "tokens"
 RUNS = Path("runs")
 RESULTS = Path("results")
 CACHE = Path(".cache")
 COMPILE_CACHE = CACHE / "inductor"
+REMEDIES = {"text": "corpus.max_bytes", "abilities": "abilities.documents", "world": "world.lessons"}
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,11 +47,6 @@ class Project:
         """The corpus manifest; None where the corpus is not built."""
         return _read_manifest(DATA, "corpus")
 
-    @cached_property
-    def abilities_manifest(self) -> dict[str, Any] | None:
-        """The manifest of the abilities' token store; None where it is not built."""
-        return _read_manifest(ABILITY_TOKENS, "abilities")
-
     @property
     def abilities(self) -> AbilitiesParams:
         """Raises ValueError where params.yaml has none."""
@@ -59,6 +58,13 @@ class Project:
         """What the abilities' token store is made of, as its manifest says; raises ValueError as `corpus` does."""
         digests = [self.corpus()[name] for name in ("digest", "validation_digest")]
         return json.loads(json.dumps({"abilities": asdict(self.abilities), "corpus": digests}))
+
+    @property
+    def world(self) -> WorldParams:
+        """Raises ValueError where params.yaml has none."""
+        if self.params.world is None:
+            raise ValueError(f"world is missing in {PARAMS}: add it, with the number of its lessons")
+        return self.params.world
 
     def corpus(self) -> dict[str, Any]:
         """The corpus manifest; raises ValueError where the corpus is missing or not of the present params and texts."""
@@ -74,14 +80,19 @@ class Project:
 
     def data(self, name: str) -> tuple[Path, dict[str, Any]]:
         """Where the suite's training data lie and what they say of themselves; raises ValueError as `recipe` does."""
-        if self.suite(name).data == "text":
+        kind = self.suite(name).data
+        if kind == "text":
             return DATA, self.corpus()
-        manifest, identity = self.abilities_manifest, self.abilities_identity()
+        if kind == "world":
+            place, identity = WORLD_TOKENS, asdict(self.world)
+        else:
+            place, identity = ABILITY_TOKENS, self.abilities_identity()
+        manifest = _read_manifest(place, kind)
         if manifest is None:
-            raise ValueError(f"{ABILITY_TOKENS} holds no documents: run `dvc repro abilities`")
+            raise ValueError(f"{place} holds no documents: run `dvc repro {kind}`")
         if manifest["params"] != identity:
-            raise ValueError(f"{ABILITY_TOKENS} was built from other settings or text: run `dvc repro abilities`")
-        return ABILITY_TOKENS, manifest
+            raise ValueError(f"{place} was built from other settings or text: run `dvc repro {kind}`")
+        return place, manifest
 
     def suite(self, name: str) -> Suite:
         """Raises ValueError for a suite that params.yaml does not have."""
@@ -91,7 +102,12 @@ class Project:
 
     def cells(self, name: str) -> list[Cell]:
         """The suite's grid."""
-        return cells(name, self.suite(name), self.params.tokenizer.vocab_size)
+        return cells(name, self.suite(name), self.vocab_size(name))
+
+    def vocab_size(self, name: str) -> int:
+        """Of the suite's tokenizer; raises ValueError as `data` does where that is the world's."""
+        is_own = self.suite(name).data == "world"
+        return self.data(name)[1]["vocab_size"] if is_own else self.params.tokenizer.vocab_size
 
     def recipe(self, name: str) -> store.Recipe:
         """Raises ValueError where the data are missing, of other settings, or too small for the suite's tokens."""
@@ -100,7 +116,7 @@ class Project:
         self._check_tokens(name, suite.training, manifest)
         return store.Recipe(
             training=suite.training,
-            vocab_size=self.params.tokenizer.vocab_size,
+            vocab_size=manifest["vocab_size"],
             data_digest=manifest["digest"],
             validation_digest=manifest["validation_digest"],
             device=self.params.executor.device,
@@ -109,7 +125,7 @@ class Project:
 
     def _check_tokens(self, name: str, training: Training, manifest: dict[str, Any]) -> None:
         documents, length = manifest["layout"] == "documents", training.sequence_length
-        there, remedy = manifest["train"], "abilities.documents" if documents else "corpus.max_bytes"
+        there, remedy = manifest["train"], REMEDIES[self.suite(name).data]
         usable = length * (there["documents"] if documents else (there["tokens"] - 1) // length)
         longest = max(manifest[split]["longest"] for split in ("train", "validation")) if documents else 0
         if longest > length + 1:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A word, a digit, signs; each with the space before it. A line's end goes with the indent that follows.
 PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
+SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
 MOST_OUTPUT = 48  # characters that a root is shown: it was trained on the beginnings of errors
 ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER = (
@@ -48,6 +49,11 @@ def leaf_prompt(question: str, text: str) -> str:
     ends = [*MARKS[: len(lines)], *["\n"] * (len(lines) - MOST_LINES)]
     marked = "".join(f" {line}{end}" for line, end in zip(lines, ends, strict=True))
     return f"{LEAF} {_plain(question)}{TEXT}{marked}{ANSWER}"
+
+
+def num_pieces(text: str) -> int:
+    """Tokens of a prompt or an answer in which every piece is one."""
+    return len(SPECIAL.findall(text)) + sum(len(PIECE.findall(part)) for part in SPECIAL.split(text))
 
 
 def _plain(text: str) -> str:

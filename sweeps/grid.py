@@ -8,7 +8,7 @@ from models.ladder import Shape
 
 Family = Literal["decoder"]
 Precision = Literal["float32", "bfloat16"]
-Data = Literal["text", "abilities"]
+Data = Literal["text", "abilities", "world"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Suite:
-    """One question: a family, a grid, how it is trained, and whether on the corpus or on the abilities' mixture."""
+    """One question: a family, a grid, how it is trained, and on what: the corpus, the abilities' or the world's lessons."""
 
     family: Family
     grid: tuple[Block, ...]

@@ -12,28 +12,49 @@ from typing import Any
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import marked_answer
 from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATES, Lexicon, Side
-from evals.longcontext.programs import programs
+from evals.longcontext.programs import program_tokens, programs
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
 from evals.longcontext.world import Writer, date, document
-from rlm.policy import EOS, leaf_prompt, root_prompt
+from rlm.policy import EOS, leaf_prompt, num_pieces, root_prompt
 
 MOST_LINES = 14  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 30
+DRILLS = 12
+ROOM = 256  # tokens of a lesson; pairs of words and classes fill it
+PREFERRED = 3.0  # how much more often the best strategy is shown than another
 WINDOWS = (1, 2, 4, 8)
+
+
+def pieces(lexicon: Lexicon) -> list[str]:
+    """What the model has a token for: the world's words, and all that programs are made of."""
+    content = {*lexicon.class_of, *lexicon.relation_of, *lexicon.event_of}
+    words = [word for word in lexicon.vocabulary() if word != "\n"]
+    code = {
+        piece
+        for task in TASKS.values()
+        for item in items(task, lexicon, 1, 24, 0)
+        for program in programs(item)
+        for piece in program_tokens(program.source)
+    }
+    spaced = [f" {word}" for word in words]
+    return [*spaced, *(word for word in words if word not in content), *sorted(code - {*spaced, *words})]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A prompt, and what is to follow."""
+    """Prompts, and what is to follow each."""
 
-    prompt: str
-    target: str
+    parts: Sequence[tuple[str, str]]
 
     def row(self) -> dict[str, Any]:
-        """A document of which the target is scored."""
-        text = self.prompt + self.target
-        return {"text": text, "loss_spans": [[len(self.prompt), len(text)]]}
+        """A document of which what follows is scored."""
+        text, spans = "", []
+        for prompt, target in self.parts:
+            text += prompt
+            spans.append([len(text), len(text) + len(target)])
+            text += target
+        return {"text": text, "loss_spans": spans}
 
 
 class Lessons:
@@ -42,13 +63,14 @@ class Lessons:
     def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train") -> None:
         self.lexicon, self.side = lexicon, side
         self.rng = random.Random(f"lessons {lexicon.seed} {seed} {side}")
+        self._words = list(lexicon.class_of)
         self._verbs: dict[str, list[str]] = {}
         for verb, (meaning, _) in [*lexicon.relation_of.items(), *lexicon.event_of.items()]:
             self._verbs.setdefault(meaning, []).append(verb)
         self._readings: dict[Callable[[], Lesson], float] = {
-            self._words: 0.15,
+            self._drill: 0.20,
             self._phrases: 0.20,
-            self._kinds: 0.30,
+            self._kinds: 0.25,
             self._lookup: 0.08,
             self._relation: 0.08,
             self._state: 0.05,
@@ -59,24 +81,38 @@ class Lessons:
     def __iter__(self) -> Iterator[Lesson]:
         readings, weights = list(self._readings), list(self._readings.values())
         while True:
-            yield self.rng.choices(readings, weights)[0]()
+            parts = self.rng.choices(readings, weights)[0]().parts
+            room = ROOM - sum(num_pieces(prompt + target) for prompt, target in parts)
+            if room >= 0:
+                yield Lesson([*parts, *(self._pair() for _ in range(room // 2))])
 
-    def _words(self) -> Lesson:
-        """Of lines that are a word."""
-        return self._read("kinds ?", self._bare([0], 40))
+    def _pair(self) -> tuple[str, str]:
+        """A word and its class."""
+        word = self.rng.choice(self._words)
+        return f" {word}", f" {self.lexicon.class_of[word]}"
+
+    def _drill(self) -> Lesson:
+        """Of one line, again and again: words alone, then phrases, then records."""
+        kind = self.rng.choice([self._word, self._phrase, self._record])
+        texts = [kind() for _ in range(DRILLS)]
+        return Lesson([part for text in texts for part in self._read("kinds ?", text).parts])
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""
-        return self._read("kinds ?", self._bare(range(len(TEMPLATES)), 26))
+        return self._read("kinds ?", "".join(self._phrase() for _ in range(self.rng.randint(1, 26))))
 
-    def _bare(self, templates: Sequence[int], most: int) -> str:
-        writer = Writer(self.lexicon, self.rng, self.side)
-        return document(
-            [
-                f": {writer.phrase(self.rng.choice(templates), self.rng.choice(CLASSES))}"
-                for _ in range(self.rng.randint(1, most))
-            ]
-        )
+    def _word(self) -> str:
+        return self._bare(0)
+
+    def _phrase(self) -> str:
+        return self._bare(self.rng.randrange(len(TEMPLATES)))
+
+    def _record(self) -> str:
+        return self._records(1)
+
+    def _bare(self, template: int) -> str:
+        phrase = Writer(self.lexicon, self.rng, self.side).phrase(template, self.rng.choice(CLASSES))
+        return document([f": {phrase}"])
 
     def _kinds(self) -> Lesson:
         """Of every line of a chunk."""
@@ -135,21 +171,21 @@ class Lessons:
         """A program for a question; that there may be many lines is told by their number alone."""
         item = self._item(rng_windows=1)
         strategies = programs(item)
-        chosen = self.rng.choices(strategies, [2.0] + [1.0] * (len(strategies) - 1))[0]
+        chosen = self.rng.choices(strategies, [PREFERRED] + [1.0] * (len(strategies) - 1))[0]
         num_lines = int(10 ** self.rng.uniform(1, 4.6))
-        return Lesson(root_prompt(item.question, num_lines), chosen.source + EOS)
+        return Lesson([(root_prompt(item.question, num_lines), chosen.source + EOS)])
 
     def _glance(self) -> Lesson:
         """The answer to a question from the whole of a context that fits a window."""
         item = self._item(rng_windows=1, window=self.rng.randint(96, 256))
-        return Lesson(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")
+        return Lesson([(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")])
 
     def _item(self, rng_windows: int, window: int = 256) -> Item:
         task = self.rng.choice(list(TASKS.values()))
         return items(task, self.lexicon, rng_windows, 1, self.rng.randrange(2**32), self.side, window)[0]
 
     def _read(self, question: str, text: str) -> Lesson:
-        return Lesson(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)
+        return Lesson([(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)])
 
     def _num_lines(self) -> int:
         return MOST_LINES if self.rng.random() < 0.5 else self.rng.randint(1, MOST_LINES)

@@ -3,16 +3,16 @@
 They call what a solver's REPL has (`context`, `ask`, `ask_all`, `answer`) and work on answers alone.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
+from rlm.policy import PIECE
 
 CHUNK_BYTES = 480  # about 11 to 13 records or 125 tokens: with the longest answer, `rows`, within a window
 CHUNK_LINES = 12
-TOKEN = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
+ROWS = '",".join(ask_all("rows ?", context.split(360))).split(",")'  # their answers are as long as the text
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Program:
 def program_tokens(source: str) -> list[str]:
     """A program in tokens that make it up again: names, digits, runs of signs (`")).` is one), each with the space
     before it, and line ends with the indent that follows."""
-    return TOKEN.findall(source)
+    return PIECE.findall(source)
 
 
 def programs(item: Item) -> list[Program]:
@@ -75,7 +75,7 @@ def programs(item: Item) -> list[Program]:
             month, kind = meta["month"], meta["kind"]
             asked = f'kinds = " ".join(ask_all("kinds in {month} ?", {parts})).split()\n'
             wanted = f'r.split()[1:3] == {month.split()!r} and r.split()[-1] == "{kind}"'
-            rows = f"rows = {_rows(parts)}\n"
+            rows = f"rows = {ROWS}\n"
             return [
                 Program("asked", asked + f'answer(kinds.count("{kind}"))'),
                 Program("rows", rows + f"answer(sum(1 for r in rows if {wanted}))"),
@@ -83,7 +83,7 @@ def programs(item: Item) -> list[Program]:
         case "sempairs":
             return _sempairs(meta["kind"], parts)
         case "truepairs":
-            return _truepairs(parts)
+            return _truepairs()
         case "statelog":
             return _statelog(meta["thing"], meta["holders"], parts)
     raise ValueError(f"{item.task} has no programs")
@@ -109,7 +109,7 @@ for step in "{" ".join(relations)}".split():
     name = [x for x in found if x != "{NONE}"][0]
 answer(name)"""
 
-    return [Program("scan", source("parts", f"parts = {parts}\n")), Program("grep", source("context.grep(name)"))]
+    return [Program("grep", source("context.grep(name)")), Program("scan", source("parts", f"parts = {parts}\n"))]
 
 
 def _sum_of_counts(kind: str, parts: str) -> str:
@@ -125,10 +125,6 @@ for i in range(0, context.num_lines, {CHUNK_LINES}):
 """
 
 
-def _rows(parts: str) -> str:
-    return f'",".join(ask_all("rows ?", {parts})).split(",")'
-
-
 def _sempairs(kind: str, parts: str) -> list[Program]:
     asked = f"""\
 ids = []
@@ -137,23 +133,23 @@ for found in ask_all("numbers of {kind} ?", {parts}):
         ids += found.split(",")
 """
     rows = f"""\
-rows = [r.split() for r in {_rows(parts)}]
+rows = [r.split() for r in {ROWS}]
 ids = [r[1:-1] for r in rows if r[-1] == "{kind}"]
 """
     paired = "answer([(x, y) for x in ids for y in ids if x < y])"
     return [Program("asked", asked + paired), Program("rows", rows + paired)]
 
 
-def _truepairs(parts: str) -> list[Program]:
+def _truepairs() -> list[Program]:
     groups = f"""\
 users = {{}}
-for r in {_rows(parts)}:
+for r in {ROWS}:
     name = r.split()[0]
     users[name] = users.get(name, "") + r + "\\n"
 found = ask_all("pairs ?", list(users.values()))
 answer(",".join(x for x in found if x != "{NONE}"))"""
     opposites = f"""\
-rows = [r.split() for r in {_rows(parts)}]
+rows = [r.split() for r in {ROWS}]
 other = {{k: ask("opposite of " + k + " ?", "") for k in {{r[-1] for r in rows}}}}
 answer([(i, j) for u, *i, k in rows for v, *j, m in rows if u == v and other[k] == m])"""
     return [Program("groups", groups), Program("opposites", opposites)]
@@ -163,13 +159,13 @@ def _statelog(thing: str, holders: list[str], parts: str) -> list[Program]:
     in_turn = f"""\
 place = "{NONE}"
 for part in {parts}:
-    place = ask("{thing} with " + place + " , then ?", part)
+    place = ask(" {thing} with " + place + " , then ?", part)
 answer(place)"""
     # What each part makes of each holder, side by side; then the parts one after the other.
     side_by_side = f"""\
 parts = {parts}
 names = "{" ".join([NONE, *holders])}".split()
-after = {{x: ask_all("{thing} with " + x + " , then ?", parts) for x in names}}
+after = {{x: ask_all(" {thing} with " + x + " , then ?", parts) for x in names}}
 place = "{NONE}"
 for i in range(len(parts)):
     place = after[place][i]
@@ -177,6 +173,6 @@ answer(place)"""
     by_lines = f"""\
 place = "{NONE}"
 for i in range(0, context.num_lines, {CHUNK_LINES}):
-    place = ask("{thing} with " + place + " , then ?", context.lines(i, i + {CHUNK_LINES}))
+    place = ask(" {thing} with " + place + " , then ?", context.lines(i, i + {CHUNK_LINES}))
 answer(place)"""
     return [Program("in turn", in_turn), Program("side by side", side_by_side), Program("lines", by_lines)]

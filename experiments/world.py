@@ -1,0 +1,24 @@
+"""The world stage: lessons for the built-in model, and their token store."""
+
+import itertools
+from dataclasses import asdict
+from typing import Any
+
+from evals.abilities.write import write_lines
+from evals.longcontext.lessons import Lessons, pieces
+from experiments.project import WORLD, WORLD_TOKENS, Project
+from rlm.policy import policy_tokenizer
+from sweeps.corpus.documents import build_documents
+
+DOCUMENTS, VALIDATION, TOKENIZER = WORLD / "documents.jsonl", WORLD / "validation.jsonl", WORLD / "tokenizer"
+
+
+def build_world(project: Project) -> dict[str, Any]:
+    """Writes lessons, held-out ones, tokenizer and token store below data/world; returns the store's manifest."""
+    params = project.world
+    lexicon = params.lexicon
+    policy_tokenizer(pieces(lexicon)).save_pretrained(TOKENIZER)
+    for path, side, count in ((DOCUMENTS, "train", params.lessons), (VALIDATION, "held-out", params.held_out)):
+        lessons = itertools.islice(Lessons(lexicon, params.seed, side), count)
+        write_lines(path, (lesson.row() for lesson in lessons))
+    return build_documents(DOCUMENTS, VALIDATION, TOKENIZER, asdict(params), WORLD_TOKENS)
