@@ -23,7 +23,7 @@ class Agentic(Reader):
     Raises ValueError for fewer steps than one.
     """
 
-    name: ClassVar[str] = "agentic"
+    called: ClassVar[str] = "agentic"
 
     lm: Embedding
     max_steps: int = 4

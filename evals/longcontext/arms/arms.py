@@ -15,9 +15,9 @@ from rlm.lm import LanguageModel
 from rlm.prompts import Prompts
 
 READERS = (Direct, Truncation, BM25, Dense, Agentic, Summary, MapReduce, Offload)
-ARMS: dict[str, Callable[..., Arm]] = {one.name: one for one in READERS}
+ARMS: dict[str, Callable[..., Arm]] = {one.called: one for one in READERS}
 ARMS |= {f"rlm-{depth}": partial(Recursive, depth=depth) for depth in (0, 1, 2)}
-WITH_VECTORS = {Dense.name, Agentic.name}
+WITH_VECTORS = {Dense.called, Agentic.called}
 
 
 def arm(name: str, lm: LanguageModel, prompts: Prompts, leaf_tokens: int, **dials: Any) -> Arm:

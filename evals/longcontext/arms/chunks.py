@@ -20,7 +20,7 @@ class Summary(Reader):
     A note that leaves the chunk no room is cut at its end.
     """
 
-    name: ClassVar[str] = "summary"
+    called: ClassVar[str] = "summary"
 
     chunk_bytes: int = CHUNK_BYTES
 
@@ -46,7 +46,7 @@ def below(asker: Asker, question: str, note: str, chunk: str) -> str:
 class MapReduce(Reader):
     """Asks the question of every chunk, side by side, and combines by the kind of answer."""
 
-    name: ClassVar[str] = "map-reduce"
+    called: ClassVar[str] = "map-reduce"
 
     chunk_bytes: int = CHUNK_BYTES
 

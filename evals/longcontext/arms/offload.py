@@ -16,7 +16,7 @@ class Offload(Reader):
     As many as fit the window, in the file's order; where none of the words is there, the head of the file.
     """
 
-    name: ClassVar[str] = "offload"
+    called: ClassVar[str] = "offload"
 
     async def read(self, asker: Asker, asked: Asked) -> str:
         """One call."""

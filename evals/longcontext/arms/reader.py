@@ -57,8 +57,17 @@ class Reader(ABC):
     prompts: Prompts
     leaf_tokens: int
 
-    name: ClassVar[str]
-    profile: ClassVar[str | None] = None
+    called: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.called
+
+    @property
+    def profile(self) -> None:
+        """It runs no programs."""
+        return None
 
     @property
     def window(self) -> int:

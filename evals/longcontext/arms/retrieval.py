@@ -12,7 +12,7 @@ from evals.longcontext.arms.reader import Asker, Reader, fitting, joined
 class BM25(Reader):
     """Reads the lines that match the question's words best, as many as fit the window, in the context's order."""
 
-    name: ClassVar[str] = "bm25"
+    called: ClassVar[str] = "bm25"
 
     async def read(self, asker: Asker, asked: Asked) -> str:
         """One call."""
@@ -24,7 +24,7 @@ class BM25(Reader):
 class Dense(Reader):
     """The same by vectors of the model that reads."""
 
-    name: ClassVar[str] = "dense"
+    called: ClassVar[str] = "dense"
 
     lm: Embedding
 

@@ -15,7 +15,7 @@ class Direct(Reader):
     most_tokens: that prompt and answer may have together.
     """
 
-    name: ClassVar[str] = "direct"
+    called: ClassVar[str] = "direct"
 
     most_tokens: int = 16_384
 
@@ -39,7 +39,7 @@ class Direct(Reader):
 class Truncation(Reader):
     """Reads the first lines and the last, about half of the window each."""
 
-    name: ClassVar[str] = "truncation"
+    called: ClassVar[str] = "truncation"
 
     async def read(self, asker: Asker, asked: Asked) -> str:
         """One call."""
