@@ -1,10 +1,12 @@
 """A Hugging Face directory as a language model; calls that wait together are generated together."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -65,6 +67,31 @@ class HuggingFace:
             self._work = asyncio.create_task(self._generate())
         found = await waiting.answer
         return Reply(self._tokenizer.decode(found, skip_special_tokens=True), len(ids), len(found))
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float32 [texts, width]: the mean of a text's last hidden states, without a template.
+
+        Raises ValueError for an empty text, and for one that is longer than the window.
+        """
+        found = np.empty((len(texts), self._model.config.hidden_size), np.float32)
+        ids: list[list[int]] = self._tokenizer(list(texts))["input_ids"] if texts else []
+        for place, one in enumerate(ids):
+            if not 0 < len(one) <= self.window:
+                raise ValueError(f"text {place} has {len(one)} tokens: give 1 to {self.window}, the window")
+        waiting = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
+        while waiting:
+            longest = len(ids[waiting[0]])
+            batch, waiting = waiting[: BATCH_TOKENS // longest or 1], waiting[BATCH_TOKENS // longest or 1 :]
+            padded = torch.tensor([ids[place] + [0] * (longest - len(ids[place])) for place in batch])
+            lengths = torch.tensor([len(ids[place]) for place in batch])
+            mask_BT = (torch.arange(longest) < lengths[:, None]).to(self.device)
+            hidden_BTD = self._model.base_model(
+                input_ids=padded.to(self.device), attention_mask=mask_BT, use_cache=False
+            ).last_hidden_state
+            sum_BD = (hidden_BTD.float() * mask_BT[..., None]).sum(1)  # the mean's direction
+            found[batch] = torch.nn.functional.normalize(sum_BD, dim=1).cpu().numpy()
+        return found
 
     def _ids(self, messages: Messages) -> list[int]:
         if self._tokenizer.chat_template:

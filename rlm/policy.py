@@ -27,6 +27,10 @@ ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER = (
     f"<|{role}|>" for role in ("root", "leaf", "lines", "code", "out", "text", "answer")
 )
 MARKS = tuple(f"<|{number}|>" for number in range(1, MOST_LINES + 1))
+LEAF_PROMPT = re.compile(
+    rf"{re.escape(LEAF)} (?P<question>.*?){re.escape(TEXT)}(?P<marked>.*){re.escape(ANSWER)}", re.DOTALL
+)
+LINE_END = re.compile(r"<\|\d+\|>|\n")
 EOS = "<|eos|>"
 SPECIALS = {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "pad_token": "<|pad|>", "mask_token": "<|mask|>"}
 # Messages one after another, and after what the model itself said the token that ended it.
@@ -54,6 +58,15 @@ def leaf_prompt(question: str, text: str) -> str:
 def num_pieces(text: str) -> int:
     """Tokens of a prompt or an answer in which every piece is one."""
     return len(SPECIAL.findall(text)) + sum(len(PIECE.findall(part)) for part in SPECIAL.split(text))
+
+
+def parse_leaf(content: str) -> tuple[str, str] | None:
+    """Question and text of a leaf's prompt, each line of the text with its end; None for what is no such prompt."""
+    found = LEAF_PROMPT.fullmatch(content)
+    if found is None:
+        return None
+    lines = LINE_END.split(found["marked"])[:-1]
+    return found["question"], "".join(f"{line.removeprefix(' ')}\n" for line in lines)
 
 
 def _plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """What every test relies on: no network, one thread, no accelerator unless there is one, the published tables."""
 
+import asyncio
 import contextlib
 import copy
 import importlib.util
@@ -8,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,6 +236,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """What a coroutine returns, or raises, in a thread of its own: a browser's fixture leaves a loop in the main one."""
+
+    def in_thread(work: Coroutine[Any, Any, Any]) -> Any:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, work).result()
+
+    return in_thread
 
 
 @pytest.fixture

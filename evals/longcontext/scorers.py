@@ -52,10 +52,14 @@ def exact(gold: str, output: Any) -> float:
 
 def number(gold: str, output: Any) -> float:
     """0.75^|error| of OOLONG (arXiv 2511.02817); 0 for an output with no number and for one with several."""
+    given = read_number(output)
+    return 0.0 if given is None else 0.75 ** abs(given - float(normalised(gold)))
+
+
+def read_number(output: Any) -> float | None:
+    """The number in an output; None where there is none, where there are several, and for one of too many digits."""
     found = NUMBER.findall(normalised(output))
-    if len(found) != 1 or len(found[0]) > MOST_DIGITS:
-        return 0.0
-    return 0.75 ** abs(float(found[0]) - float(normalised(gold)))
+    return None if len(found) != 1 or len(found[0]) > MOST_DIGITS else float(found[0])
 
 
 def pairs(gold: str, output: Any) -> float:

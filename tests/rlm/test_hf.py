@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -135,6 +136,29 @@ def test_nobody_hangs_when_one_of_a_failing_batch_was_given_up(folder: Path, run
     given_up, told = run(ask())
     assert isinstance(given_up, asyncio.CancelledError)
     assert str(told) == f"hf:{folder}: IndexError: past the last position"
+
+
+def test_vectors_are_the_mean_of_each_text_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several lengths, two or three in a batch, in the order in which they are given."""
+    monkeypatch.setattr(hf, "BATCH_TOKENS", 100)
+    texts = ["a", "bc" * 20, "def", "x" * 60, "caf\u00e9", "z" * 33]
+    found = HuggingFace(folder).embed(texts)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    for vector, text in zip(found, texts, strict=True):
+        with torch.inference_mode():
+            hidden_TD = model(torch.tensor([tokenizer(text)["input_ids"]]), output_hidden_states=True).hidden_states[-1]
+        mean_D = hidden_TD[0].mean(0).numpy()
+        np.testing.assert_allclose(vector, mean_D / np.linalg.norm(mean_D), atol=1e-5)
+    assert (found.dtype, found.shape) == (np.float32, (6, 32))
+
+
+def test_what_has_no_vector_is_refused(folder: Path) -> None:
+    lm = HuggingFace(folder)
+    assert lm.embed([]).shape == (0, 32)
+    with pytest.raises(ValueError, match="text 1 has 0 tokens: give 1 to 128"):
+        lm.embed(["a", ""])
+    with pytest.raises(ValueError, match="text 0 has 129 tokens: give 1 to 128"):
+        lm.embed(["a" * 129])
 
 
 def test_a_solver_takes_it(folder: Path) -> None:
