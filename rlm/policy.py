@@ -1,6 +1,6 @@
 """The built-in model's language: how a small decoder that was trained for it is asked, as a root and as a leaf.
 
-    <|root|> which kind is most common ?<|lines|> 1 4 9 0<|code|>PROGRAM<|eos|><|out|>OUTPUT<|code|>PROGRAM<|eos|>
+    <|root|> which kind is most common ?<|lines|> 1 4 9 0<|depth|> 1<|code|>PROGRAM<|eos|><|out|>OUTPUT<|code|>...
     <|leaf|> kinds ?<|text|> ana 0 3 1 4 : not zorp but fram<|1|> eli 2 2 0 1 : hardly A , mostly B<|2|><|answer|> ...
 
 A line of a leaf's text ends with a mark of its own, and an answer begins each of its parts with the mark of the line
@@ -23,8 +23,8 @@ PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
 MOST_OUTPUT = 48  # characters that a root is shown: it was trained on the beginnings of errors
-ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER = (
-    f"<|{role}|>" for role in ("root", "leaf", "lines", "code", "out", "text", "answer")
+ROOT, LEAF, LINES, DEPTH, CODE, OUT, TEXT, ANSWER = (
+    f"<|{role}|>" for role in ("root", "leaf", "lines", "depth", "code", "out", "text", "answer")
 )
 MARKS = tuple(f"<|{number}|>" for number in range(1, MOST_LINES + 1))
 LEAF_PROMPT = re.compile(
@@ -37,9 +37,9 @@ SPECIALS = {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "pad_token": "<|pad|
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|eos|>{% endif %}{% endfor %}"
 
 
-def root_prompt(question: str, num_lines: int) -> str:
+def root_prompt(question: str, num_lines: int, depth: int) -> str:
     """Up to where the program begins."""
-    return f"{ROOT} {_plain(question)}{LINES} {' '.join(str(num_lines))}{CODE}"
+    return f"{ROOT} {_plain(question)}{LINES} {' '.join(str(num_lines))}{DEPTH} {depth}{CODE}"
 
 
 def told_prompt(output: str) -> str:
@@ -78,8 +78,8 @@ class Trained:
     """Prompts for a model that was trained on them."""
 
     def begin(self, question: str, context: Text, setting: Setting) -> Messages:
-        """The question, and how many lines there are."""
-        return (Message("user", root_prompt(question, context.num_lines)),)
+        """The question, how many lines there are, and the levels of sub-calls."""
+        return (Message("user", root_prompt(question, context.num_lines, setting.depth)),)
 
     def told(self, output: str) -> Message:
         """The beginning of an output."""
@@ -102,7 +102,7 @@ def policy_tokenizer(pieces: Iterable[str]) -> "PreTrainedTokenizerFast":
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    specials = [*SPECIALS.values(), ROOT, LEAF, LINES, CODE, OUT, TEXT, ANSWER, *MARKS]
+    specials = [*SPECIALS.values(), ROOT, LEAF, LINES, DEPTH, CODE, OUT, TEXT, ANSWER, *MARKS]
     symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
     spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     spelled = ["".join(part for part, _ in spelling.pre_tokenize_str(piece)) for piece in pieces]

@@ -9,33 +9,46 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evals.longcontext.depths import alone, deep, partial
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import marked_answer
 from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATES, Lexicon, Side
 from evals.longcontext.programs import program_tokens, programs
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
-from evals.longcontext.world import Writer, date, document
+from evals.longcontext.world import WINDOW, Writer, date, document
 from rlm.policy import EOS, leaf_prompt, num_pieces, root_prompt
 
 MOST_LINES = 14  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 30
 DRILLS = 12
-ROOM = 256  # tokens of a lesson; pairs of words and classes fill it
+ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
-WINDOWS = (1, 2, 4, 8)
+DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
+PARTIAL = 0.2  # of those of depth 1: for a leaf's question, as solvers of depth 2 ask
+LEAF_QUESTIONS = (
+    "kinds ?", "kinds ?", "kinds by USER ?", "kinds in MONTH ?", "count of KIND ?", "numbers of KIND ?", "rows ?",
+    "THING with USER , then ?", "USER VERB ?",
+)  # fmt: skip
 
 
 def pieces(lexicon: Lexicon) -> list[str]:
     """What the model has a token for: the world's words, and all that programs are made of."""
     content = {*lexicon.class_of, *lexicon.relation_of, *lexicon.event_of}
     words = [word for word in lexicon.vocabulary() if word != "\n"]
-    code = {
+    code: set[str] = set()
+    for task in TASKS.values():
+        for item in items(task, lexicon, 1, 24, 0):
+            for program in [*programs(item), alone(item), deep(item)]:
+                code |= set(program_tokens(program.source))
+    for question in LEAF_QUESTIONS:
+        code |= set(program_tokens(partial(question).source))
+    code -= {
         piece
-        for task in TASKS.values()
-        for item in items(task, lexicon, 1, 24, 0)
-        for program in programs(item)
-        for piece in program_tokens(program.source)
+        for question in LEAF_QUESTIONS
+        for word in question.split()
+        if word.isupper()
+        for piece in (word, f" {word}")
     }
     spaced = [f" {word}" for word in words]
     return [*spaced, *(word for word in words if word not in content), *sorted(code - {*spaced, *words})]
@@ -169,20 +182,37 @@ class Lessons:
 
     def _program(self) -> Lesson:
         """A program for a question; that there may be many lines is told by their number alone."""
-        item = self._item(rng_windows=1)
-        strategies = programs(item)
-        chosen = self.rng.choices(strategies, [PREFERRED] + [1.0] * (len(strategies) - 1))[0]
-        num_lines = int(10 ** self.rng.uniform(1, 4.6))
-        return Lesson([(root_prompt(item.question, num_lines), chosen.source + EOS)])
+        rng, depth = self.rng, self.rng.choices((0, 1, 2), DEPTHS)[0]
+        item = self._item()
+        question = item.question
+        if depth == 1 and rng.random() < PARTIAL:
+            question = self._leaf_question()
+            chosen = partial(question)
+        elif depth == 1:
+            strategies = programs(item)
+            chosen = rng.choices(strategies, [PREFERRED] + [1.0] * (len(strategies) - 1))[0]
+        else:
+            chosen = deep(item) if depth else alone(item)
+        num_lines = int(10 ** rng.uniform(1, 4.6))
+        return Lesson([(root_prompt(question, num_lines, depth), chosen.source + EOS)])
+
+    def _leaf_question(self) -> str:
+        """One that a solver may be asked about a part that is too long for a leaf."""
+        rng, lexicon = self.rng, self.lexicon
+        asked = rng.choice(LEAF_QUESTIONS)
+        month = " ".join(f"{rng.randint(1, 12):02d}")
+        words = {"KIND": rng.choice(CLASSES), "MONTH": month, "VERB": rng.choice(RELATIONS)}
+        words |= {"THING": rng.choice(self._words), "USER": rng.choice(lexicon.names)}
+        return " ".join(words.get(word, word) for word in asked.split())
 
     def _glance(self) -> Lesson:
         """The answer to a question from the whole of a context that fits a window."""
-        item = self._item(rng_windows=1, window=self.rng.randint(96, 256))
+        item = self._item(self.rng.randint(96, 256))
         return Lesson([(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")])
 
-    def _item(self, rng_windows: int, window: int = 256) -> Item:
+    def _item(self, tokens: int = WINDOW) -> Item:
         task = self.rng.choice(list(TASKS.values()))
-        return items(task, self.lexicon, rng_windows, 1, self.rng.randrange(2**32), self.side, window)[0]
+        return items(task, self.lexicon, 1, 1, self.rng.randrange(2**32), self.side, tokens)[0]
 
     def _read(self, question: str, text: str) -> Lesson:
         return Lesson([(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)])

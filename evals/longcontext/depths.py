@@ -1,0 +1,81 @@
+"""Programs for other depths than one: alone, with no model to ask, and above solvers that read large parts each."""
+
+from typing import Any
+
+from evals.longcontext.item import Item
+from evals.longcontext.lexicon import NONE
+from evals.longcontext.programs import CHUNK_BYTES, ROWS, Program, programs
+
+PART_BYTES = 7200  # of a part for a solver: some fifteen chunks
+SPLIT = f"context.split({CHUNK_BYTES})"
+TOLD = f'[x for x in found if x != "{NONE}"]'
+
+
+def alone(item: Item) -> Program:
+    """What a program says that reads nothing: by position, by how often a literal stands, or the same always.
+
+    It needs a profile in which programs may read text. Raises ValueError for another item.
+    """
+    meta: dict[str, Any] = item.meta
+    match item.task:
+        case "semniah":
+            source = "answer(str(context.lines(0, 1)).split()[1:4])"
+        case "chain":
+            source = f"""\
+name = "{meta["start"]}"
+for step in range({len(meta["relations"])}):
+    found = str(context.grep(name)[0]).split()
+    name = found[0] if found[-1] == name else found[-1]
+answer(name)"""
+        case "count" | "count_by_date":
+            source = "answer(context.num_lines // 24)"
+        case "count_by_user":
+            source = f'answer(len(context.grep("{meta["user"]}")) // 2)'
+        case "argmax":
+            source = 'answer("storm")'
+        case "compare":
+            source = f'answer("{meta["kinds"][0]}")'
+        case "sempairs" | "truepairs":
+            source = "rows = [str(context.lines(i, i + 1)).split()[1:5] for i in range(2)]\nanswer([rows])"
+        case "statelog":
+            source = f'answer("{meta["holders"][0]}")'
+        case _:
+            raise ValueError(f"{item.task} has no programs")
+    return Program("alone", source)
+
+
+def deep(item: Item) -> Program:
+    """The best strategy with solvers in the place of leaves; that which asks of few lines at a time stays as it is."""
+    source = programs(item)[0].source
+    for leaf, solver in (
+        (SPLIT, f"context.split({PART_BYTES})"),
+        ("context.split(360)", f"context.split({PART_BYTES})"),
+    ):
+        if leaf in source:
+            source = source.replace(leaf, solver).replace("ask_all(", "rlm_all(").replace("ask(", "rlm(")
+    return Program("deep", source)
+
+
+def partial(question: str) -> Program:
+    """How a solver answers a leaf's question about more than a leaf can read; raises ValueError for another."""
+    asked = f'found = ask_all("{question}", {SPLIT})\n'
+    match question.split():
+        case ["kinds", *_]:
+            source = f'{asked}answer(" ".join({TOLD}) or "{NONE}")'
+        case ["count", "of", *_]:
+            source = f'{asked}answer(str(sum(int(x.replace(" ", "")) for x in found)))'
+        case ["numbers", "of", *_]:
+            source = f'{asked}answer(" , ".join({TOLD}) or "{NONE}")'
+        case ["rows", "?"]:
+            source = f'rows = {ROWS}\nanswer(",".join(rows))'
+        case [thing, "with", holder, ",", "then", "?"]:
+            source = f"""\
+place = "{holder}"
+for part in {SPLIT}:
+    place = ask(" {thing} with " + place + " , then ?", part)
+answer(place)"""
+        case [_, _, "?"]:
+            source = f'{asked}answer(({TOLD} + ["{NONE}"])[0])'
+        case _:
+            raise ValueError(f"{question!r} is no question to a leaf")
+    return Program("partial", source)
