@@ -373,6 +373,23 @@ def inference(
 
 
 @app.command()
+def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
+    """Compare ways to answer from contexts of up to a thousand windows; rows that were measured before are kept."""
+    from rich.console import Console
+
+    from experiments.launch import only_one
+    from experiments.longcontext import LONGCONTEXT, describe, own_longcontext, print_longcontext
+    from experiments.project import CACHE, Project
+
+    if dry_run:
+        print(describe(Project.here()))
+        return
+    with only_one(CACHE / "longcontext-measured.lock"):
+        found = own_longcontext(Console(stderr=True))
+    give(found, json_out or LONGCONTEXT, lambda: print_longcontext(found))
+
+
+@app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
     from experiments.law import write_law_report

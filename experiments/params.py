@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from analysis.params import FitParams
 from evals.abilities.params import AbilitiesParams
 from evals.inference.params import InferenceParams
-from evals.longcontext.params import WorldParams
+from evals.longcontext.params import LongContextParams, WorldParams
 from models.tokenizer import check_vocab_size
 from sweeps.corpus import CorpusParams, ValidationParams
 from sweeps.distil.params import DistillationParams
@@ -57,6 +57,7 @@ class Params:
     inference: InferenceParams | None = None
     distillation: DistillationParams | None = None
     world: WorldParams | None = None
+    longcontext: LongContextParams | None = None
 
     def __post_init__(self) -> None:
         for name, suite in self.suites.items():
@@ -64,7 +65,8 @@ class Params:
                 raise ValueError(f"suites.{name}.data is abilities and abilities is missing: add it, with its shares")
             if suite.data == "world" and self.world is None:
                 raise ValueError(f"suites.{name}.data is world and world is missing: add it, with its lessons")
-        for name, asked in (("inference", self.inference), ("distillation", self.distillation)):
+        asks = {"inference": self.inference, "distillation": self.distillation, "longcontext": self.longcontext}
+        for name, asked in asks.items():
             if asked is not None and asked.suite not in self.suites:
                 raise ValueError(f"{name}.suite is {asked.suite!r}: choose one of {', '.join(self.suites)}")
 

@@ -1,5 +1,6 @@
 """Programs for other depths than one: alone, with no model to ask, and above solvers that read large parts each."""
 
+import re
 from typing import Any
 
 from evals.longcontext.item import Item
@@ -8,6 +9,8 @@ from evals.longcontext.programs import CHUNK_BYTES, ROWS, Program, programs
 
 PART_BYTES = 7200  # of a part for a solver: some fifteen chunks
 SPLIT = f"context.split({CHUNK_BYTES})"
+SIDE_BY_SIDE = re.compile(r"ask_all\((.*?), context\.split\(\d+\)\)")
+IN_TURN = re.compile(r"in context\.split\(\d+\):")
 TOLD = f'[x for x in found if x != "{NONE}"]'
 
 
@@ -46,13 +49,9 @@ answer(name)"""
 
 def deep(item: Item) -> Program:
     """The best strategy with solvers in the place of leaves; that which asks of few lines at a time stays as it is."""
-    source = programs(item)[0].source
-    for leaf, solver in (
-        (SPLIT, f"context.split({PART_BYTES})"),
-        ("context.split(360)", f"context.split({PART_BYTES})"),
-    ):
-        if leaf in source:
-            source = source.replace(leaf, solver).replace("ask_all(", "rlm_all(").replace("ask(", "rlm(")
+    source = SIDE_BY_SIDE.sub(rf"rlm_all(\1, context.split({PART_BYTES}))", programs(item)[0].source)
+    if IN_TURN.search(source):
+        source = IN_TURN.sub(f"in context.split({PART_BYTES}):", source).replace(" ask(", " rlm(")
     return Program("deep", source)
 
 

@@ -10,9 +10,9 @@ from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
 from rlm.policy import PIECE
 
-CHUNK_BYTES = 480  # about 11 to 13 records or 125 tokens: with the longest answer, `rows`, within a window
+CHUNK_BYTES = 440  # about 11 to 13 records or 125 tokens: with the longest answer, `rows`, within a window
 CHUNK_LINES = 12
-ROWS = '",".join(ask_all("rows ?", context.split(360))).split(",")'  # their answers are as long as the text
+ROWS = '",".join(ask_all("rows ?", context.split(300))).split(",")'  # their answers are as long as the text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import Lexicon, Side
-from evals.longcontext.world import WINDOW
+from evals.longcontext.world import WINDOW, num_tokens
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def items(
     for index in range(count):
         rng = random.Random(f"{task.name} {lexicon.seed} {windows} {window} {side} {seed} {index}")
         item = task.draw(Draw(lexicon, rng, windows * window, side))
-        shape = {"windows": windows, "num_lines": item.context.count("\n")}
+        shape = {"windows": windows, "num_lines": item.context.count("\n"), "tokens": num_tokens(item.context)}
         drawn.append(replace(item, meta={**item.meta, **shape, "index": index}))
     return drawn
 

@@ -1,0 +1,256 @@
+"""The long-context stage: every arm on the built-in model at every length, and the gates beside."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.longcontext.params import LongContextParams
+from experiments.launch import worker_pool
+from experiments.measurements import machine
+from experiments.points import settled_branches
+from experiments.project import COMPILE_CACHE, PARAMS, RESULTS, Project
+from sweeps import store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evals.longcontext.measure import Job
+
+LONGCONTEXT = RESULTS / "longcontext.json"
+ROWS = "longcontext"  # below runs/
+SCHEMA_VERSION = 1
+MEASURED_BY = ("evals/longcontext", "rlm")
+GATED_ARM = "rlm-1"
+MATCHED = 2.0  # times the other arm's tokens at most: then they are told as matched
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to be, and where it is kept."""
+
+    job: "Job"
+    path: Path
+    identity: str
+
+    def read(self) -> dict[str, Any] | None:
+        """The row; None where it was not measured yet by this code on this model."""
+        try:
+            kept = store.read_json(self.path)
+        except FileNotFoundError:
+            return None
+        return kept["row"] if kept["identity"] == self.identity else None
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Writes it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        store.write_json(self.path, {"identity": self.identity, "row": row})
+
+
+@dataclass(frozen=True)
+class Model:
+    """The branch that is asked, what its record says, and the digest of its files."""
+
+    checkpoint: Path
+    record: dict[str, Any]
+    digest: str
+
+
+def own_params(project: Project) -> LongContextParams:
+    """Raises ValueError where params.yaml does not ask for it."""
+    if project.params.longcontext is None:
+        raise ValueError(f"longcontext is missing in {PARAMS}: add it, with what is to be measured")
+    return project.params.longcontext
+
+
+def chosen_model(project: Project, params: LongContextParams) -> Model:
+    """The model's branch of most tokens; raises ValueError where there is no such cell, or it diverged."""
+    suite, cell = params.model.split("/")
+    found = [(path, record) for _, path, record in settled_branches(project, suite) if record["cell"] == cell]
+    if not found:
+        cells = ", ".join(sorted({cell.name for cell in project.cells(suite)}))
+        raise ValueError(f"longcontext.model is {params.model!r}: choose one of {cells}")
+    path, record = max(found, key=lambda one: one[1]["tokens"])
+    if record["status"] != "done":
+        raise ValueError(f"longcontext.model {params.model} {record['status']}: {record['reason']}")
+    digest = hashlib.sha256()
+    for file in sorted((path / "checkpoint").iterdir()):
+        digest.update(f"{file.name}\n".encode() + file.read_bytes())
+    return Model(path / "checkpoint", record, digest.hexdigest()[:16])
+
+
+def planned(project: Project, params: LongContextParams, model: Model) -> list[Row]:
+    """Every row of the grid and of the gates, each once; the dearest first."""
+    from evals.longcontext.measure import GATES, Job
+
+    world, by = project.world, _code_digest()
+    jobs: dict[Job, None] = {}
+
+    def add(**fields: Any) -> None:
+        jobs[Job(model.checkpoint, world.words, world.seed, seed=params.seed, **fields)] = None
+
+    for block in params.measured:
+        for task in block.tasks:
+            for windows in block.windows:
+                for arm in block.arms:
+                    add(task=task, windows=windows, items=block.items, arm=arm, profile=block.profile)
+    for block in params.gates:
+        for task in block.tasks:
+            for windows in block.windows:
+                for gate in GATES:
+                    add(task=task, windows=windows, items=block.items, arm=GATED_ARM, profile="sealed", gate=gate)
+    rows = [_row(project, job, model, by) for job in jobs]
+    return sorted(rows, key=lambda row: row.job.windows * row.job.items, reverse=True)
+
+
+def _row(project: Project, job: "Job", model: Model, by: str) -> Row:
+    fields = {name: value for name, value in asdict(job).items() if name != "checkpoint"}
+    identity = hashlib.sha256(json.dumps([fields, model.digest, by], sort_keys=True).encode()).hexdigest()[:16]
+    name = f"{job.task}-w{job.windows}-n{job.items}-{job.profile}-{job.gate or job.arm}.json"
+    return Row(job, project.runs / ROWS / name, identity)
+
+
+def _code_digest() -> str:
+    from experiments.project import CODE_ROOT
+
+    names = sorted(
+        str(file.relative_to(CODE_ROOT)) for room in MEASURED_BY for file in (CODE_ROOT / room).rglob("*.py")
+    )
+    return store.code_digest(CODE_ROOT, names)
+
+
+def describe(project: Project) -> str:
+    """What would be measured, in a line."""
+    params = own_params(project)
+    rows = planned(project, params, chosen_model(project, params))
+    pending = [row for row in rows if row.read() is None]
+    windows = sorted({row.job.windows for row in rows})
+    return (
+        f"{len(rows)} rows of {params.model}: {len({row.job.task for row in rows})} tasks, "
+        f"{len({row.job.arm for row in rows})} arms and the gates, contexts of {windows[0]} to {windows[-1]} windows; "
+        f"{len(pending)} to measure"
+    )
+
+
+def own_longcontext(progress: "Console") -> dict[str, Any]:
+    """Measures what is pending and returns what longcontext.json says."""
+    from analysis.paired import contrasts, mean_interval
+
+    project = Project.here()
+    params = own_params(project)
+    model = chosen_model(project, params)
+    rows = planned(project, params, model)
+    (project.runs / ROWS).mkdir(parents=True, exist_ok=True)
+    for _ in measured(rows, project.params.executor.workers, progress):
+        pass
+    found = []
+    for row in rows:
+        kept = row.read()
+        assert kept is not None
+        found.append(kept | {"accuracy": sum(kept["scores"]) / len(kept["scores"])})
+        found[-1]["ci95"] = list(mean_interval(kept["scores"]))
+    own = [row for row in found if row["gate"] is None]
+    pairs = contrasts(own, ("rlm-1", "rlm-2"))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "rows": [{name: value for name, value in row.items() if name != "gate"} for row in own],
+        "contrasts": pairs,
+        "matched": [pair for pair in pairs if pair["tokens_ratio"] <= MATCHED],
+        "gates": _gates(found),
+        "model": _about(params, model),
+        "inputs": {params.model: model.digest},
+        "machine": machine(),
+    }
+
+
+def _gates(found: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By gate, without what is the same in all."""
+    told: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        if row["gate"] is not None:
+            told.setdefault(row["gate"], []).append(
+                {name: value for name, value in row.items() if name not in ("gate", "arm", "profile")}
+            )
+    return told
+
+
+def _about(params: LongContextParams, model: Model) -> dict[str, Any]:
+    record = model.record
+    return {
+        "name": params.model,
+        "params": record["params_total"],
+        "params_non_embedding": record["params_non_embedding"],
+        "trained_tokens": record["tokens"],
+        "loss": record["loss"],
+        "digest": model.digest,
+    }
+
+
+def measured(rows: Sequence[Row], workers: int, progress: "Console") -> Iterator[Row]:
+    """Measures the pending rows side by side; a row whose process fails lets the others finish, then is raised."""
+    from rich.progress import track
+
+    pending = [row for row in rows if row.read() is None]
+    failures: list[BaseException] = []
+    with worker_pool(min(workers, max(1, len(pending))), COMPILE_CACHE) as pool:
+        running = {pool.submit(row_in_worker, row.job): row for row in pending}
+        quiet = not progress.is_terminal
+        done = track(as_completed(running), "measuring", len(pending), console=progress, transient=True, disable=quiet)
+        for number, future in enumerate(done, start=1):
+            row, error = running[future], future.exception()
+            if error is not None:
+                failures.append(error)
+            else:
+                row.keep(future.result())
+                yield row
+            if quiet or error is not None:
+                told = repr(error) if error else f"{sum(future.result()['scores']) / row.job.items:.2f}"
+                job = row.job
+                progress.print(
+                    f"{number} of {len(pending)}: {job.task}, {job.windows} windows, {job.gate or job.arm}: {told}"
+                )
+    if failures:
+        raise failures[0]
+
+
+def row_in_worker(job: "Job") -> dict[str, Any]:
+    """What a worker does: a row, with one thread."""
+    import torch
+
+    from evals.longcontext.measure import row_of
+
+    torch.set_num_threads(1)
+    return row_of(job)
+
+
+def print_longcontext(found: dict[str, Any]) -> None:
+    """Accuracy by task, length and arm."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = found["rows"]
+    arms = list(dict.fromkeys(row["arm"] for row in sorted(rows, key=lambda row: row["arm"])))
+    table = Table("task", "windows", "items", "chance", *arms, title=f"accuracy of {found['model']['name']}")
+    cells: dict[tuple[str, int], dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: (row["task"], row["length_windows"])):
+        cell = cells.setdefault((row["task"], row["length_windows"]), {})
+        low, high = row["ci95"]
+        cell[row["arm"]] = f"{row['accuracy']:.2f} ({low:.2f} to {high:.2f})"
+        cell["items"], cell["chance"] = str(row["num_items"]), f"{row['chance']:.2f}"
+    for (task, windows), cell in cells.items():
+        table.add_row(task, str(windows), cell["items"], cell["chance"], *(cell.get(arm, "") for arm in arms))
+    Console(soft_wrap=True, highlight=False).print(table)
+    for gate, gated in found["gates"].items():
+        for row in gated:
+            print(
+                f"{gate}: {row['task']} at {row['length_windows']} windows {row['accuracy']:.2f} "
+                f"(chance {row['chance']:.2f})"
+            )
+
+
+def read_longcontext() -> dict[str, Any] | None:
+    """What the stage wrote, None where it has not run."""
+    return store.read_json(LONGCONTEXT) if LONGCONTEXT.exists() else None

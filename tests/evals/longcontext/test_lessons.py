@@ -1,0 +1,106 @@
+"""Lessons are what a solver will ask, in the model's tokens, and without the compositions that are held out."""
+
+import itertools
+import re
+
+import pytest
+
+from evals.longcontext.leaves import leaf_answer, marked_answer
+from evals.longcontext.lessons import Lesson, Lessons, pieces
+from evals.longcontext.lexicon import Lexicon, Side, is_held_out
+from evals.longcontext.world import WINDOW
+from rlm.policy import EOS, LEAF, MARKS, MOST_LINES, ROOT, num_pieces, parse_leaf, policy_tokenizer
+
+COUNT = 600
+
+
+def drawn(lexicon: Lexicon, side: Side = "train", count: int = COUNT, seed: int = 0) -> list[Lesson]:
+    return list(itertools.islice(Lessons(lexicon, seed, side), count))
+
+
+@pytest.fixture(scope="module")
+def lessons(lexicon: Lexicon) -> list[Lesson]:
+    return drawn(lexicon)
+
+
+def test_the_same_seed_the_same_lessons(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+    assert drawn(lexicon, count=40) == lessons[:40]
+    assert drawn(lexicon, count=40, seed=1) != lessons[:40]
+
+
+def test_every_piece_is_a_token_and_a_lesson_fits_the_window(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+    tokenizer = policy_tokenizer(pieces(lexicon))
+    for lesson in lessons:
+        text = lesson.row()["text"]
+        assert WINDOW - 1 <= len(tokenizer(text)["input_ids"]) == num_pieces(text) <= WINDOW
+
+
+def test_spans_are_what_follows_the_prompts(lessons: list[Lesson]) -> None:
+    for lesson in lessons[:50]:
+        row = lesson.row()
+        assert [row["text"][a:b] for a, b in row["loss_spans"]] == [target for _, target in lesson.parts]
+
+
+def test_both_roles_are_taught_and_all_words(lexicon: Lexicon) -> None:
+    every = drawn(lexicon, count=2000)
+    firsts = [lesson.parts[0] for lesson in every]
+    roots = [prompt for prompt, _ in firsts if prompt.startswith(ROOT)]
+    assert 0.03 < len(roots) / len(firsts) < 0.2
+    assert {re.search(r"<\|depth\|> (\d)", prompt)[1] for prompt in roots} == {"0", "1", "2"}  # pyright: ignore[reportOptionalSubscript]
+    words = {prompt.strip() for lesson in every for prompt, _ in lesson.parts}
+    assert set(lexicon.class_of) <= words
+
+
+@pytest.mark.parametrize(("side", "expected"), [("train", False), ("held-out", True)])
+def test_held_out_compositions_are_in_no_lesson(side: Side, expected: bool, lexicon: Lexicon) -> None:
+    held_out = [
+        is_held_out(template, words[place])
+        for lesson in drawn(lexicon, side, 200)
+        for prompt, _ in lesson.parts
+        if (asked := parse_leaf(prompt)) is not None
+        for line in asked[1].splitlines()
+        if ":" in line.split()
+        for template, words, place in [lexicon.template(line.split())]
+    ]
+    assert len(held_out) > 300
+    assert all(found == expected for found in held_out)
+
+
+def test_targets_are_the_oracles(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+    """Without the marks, which no reply shows, a leaf's target is what an oracle says."""
+    count = 0
+    for prompt, target in (part for lesson in lessons for part in lesson.parts if part[0].startswith(LEAF)):
+        asked = parse_leaf(prompt)
+        assert asked is not None
+        assert target.endswith(EOS)
+        try:
+            right = leaf_answer(lexicon, *asked)
+        except ValueError:
+            continue  # a task's own question, of a context that fits the window
+        plain = re.sub(r"<\|\w+\|>", "", target)
+        assert plain == f" {right}"
+        assert target == marked_answer(lexicon, *asked) + EOS
+        count += 1
+    assert count > COUNT
+
+
+def test_marks_name_the_lines(lexicon: Lexicon) -> None:
+    ana, eli = lexicon.names[:2]
+    word = {kind: word for word, kind in lexicon.class_of.items()}
+    text = (
+        f"{ana} 0 1 : {word['storm']}\n{eli} 0 2 : not {word['storm']} but {word['ship']}\n{ana} 0 3 : {word['ship']}\n"
+    )
+    one, two, three = MARKS[:3]
+    answers = {
+        "kinds ?": f"{one} storm{two} ship{three} ship",
+        f"kinds by {ana} ?": f"{one} storm{three} ship",
+        f"kinds by {lexicon.names[5]} ?": " none",
+        "count of ship ?": f"{two}{three} 2",
+        "numbers of ship ?": f"{two} 0 2 ,{three} 0 3",
+        "numbers of fruit ?": " none",
+        "rows ?": f"{one} {ana} 0 1 storm ,{two} {eli} 0 2 ship ,{three} {ana} 0 3 ship",
+    }
+    for question, answer in answers.items():
+        assert marked_answer(lexicon, question, text) == answer
+    many = f"{ana} 0 1 : {word['storm']}\n" * (MOST_LINES + 1)
+    assert marked_answer(lexicon, "kinds ?", many).endswith(f"{MARKS[-1]} storm storm")
