@@ -23,6 +23,7 @@ MOST_LINES = 14  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 30
 DRILLS = 12
 ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
+DRILLED = 0.2  # of what fills a lesson: readings of a line, which have six times a pair's tokens
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
 PARTIAL = 0.2  # of those of depth 1: for a leaf's question, as solvers of depth 2 ask
@@ -97,7 +98,15 @@ class Lessons:
             parts = self.rng.choices(readings, weights)[0]().parts
             room = ROOM - sum(num_pieces(prompt + target) for prompt, target in parts)
             if room >= 0:
-                yield Lesson([*parts, *(self._pair() for _ in range(room // 2))])
+                yield Lesson([*parts, *self._filling(room)])
+
+    def _filling(self, room: int) -> Iterator[tuple[str, str]]:
+        """Readings of a line, and words with their classes, in so many tokens."""
+        while room >= 2:
+            chosen = self._reading_of_a_line() if self.rng.random() < DRILLED else self._pair()
+            if room >= (size := num_pieces("".join(chosen))):
+                room -= size
+                yield chosen
 
     def _pair(self) -> tuple[str, str]:
         """A word and its class."""
@@ -105,10 +114,13 @@ class Lessons:
         return f" {word}", f" {self.lexicon.class_of[word]}"
 
     def _drill(self) -> Lesson:
-        """Of one line, again and again: words alone, then phrases, then records."""
-        kind = self.rng.choice([self._word, self._phrase, self._record])
-        texts = [kind() for _ in range(DRILLS)]
-        return Lesson([part for text in texts for part in self._read("kinds ?", text).parts])
+        """Of one line, again and again: a word, a phrase or a record."""
+        return Lesson([self._reading_of_a_line() for _ in range(DRILLS)])
+
+    def _reading_of_a_line(self) -> tuple[str, str]:
+        text = self.rng.choice([self._word, self._phrase, self._record])()
+        (part,) = self._read("kinds ?", text).parts
+        return part
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""

@@ -1,0 +1,129 @@
+"""The long-context stage on a tiny project: a world, a model of it that has hardly learnt, rows, and refusals."""
+
+import json
+from typing import Any
+
+import pytest
+
+from evals.longcontext.measure import GATES
+from tests.conftest import Workplace
+
+MODEL = "w0016-s0"
+TASKS, ARMS = ("chain", "argmax"), ("direct", "truncation", "map-reduce", "rlm-1")
+
+
+@pytest.fixture(scope="module")
+def place(make_workplace: Any) -> Workplace:
+    place = make_workplace()
+    training = {**place.tree["suites"]["law"]["training"], "sequence_length": 256, "batch_tokens": 512}
+    grid = [{"sizes": [16], "tokens": [10_240]}]
+    place.set("world", {"lessons": 60, "held_out": 8, "words": 1200})
+    place.set("suites.policy", {"family": "decoder", "data": "world", "grid": grid, "training": training})
+    measured = [{"tasks": list(TASKS), "arms": list(ARMS), "windows": [1, 2], "items": 4}]
+    gates = [{"tasks": ["argmax"], "windows": [2], "items": 4}]
+    place.set("longcontext", {"model": f"policy/{MODEL}", "measured": measured, "gates": gates})
+    assert place.scalelab("world").stdout == f"60 lessons of {place_tokens(place):,} tokens\n"
+    place.trained("policy")
+    return place
+
+
+def place_tokens(place: Workplace) -> int:
+    return json.loads((place.path / "data/world/tokens/manifest.json").read_text())["train"]["tokens"]
+
+
+@pytest.fixture(scope="module")
+def found(place: Workplace) -> dict[str, Any]:
+    done = place.scalelab("longcontext")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy of policy/w0016-s0" in done.stdout
+    return json.loads((place.path / "results/longcontext.json").read_text())
+
+
+def test_a_row_of_each_task_arm_and_length(found: dict[str, Any]) -> None:
+    rows = found["rows"]
+    assert {(row["task"], row["arm"], row["length_windows"]) for row in rows} == {
+        (task, arm, windows) for task in TASKS for arm in ARMS for windows in (1, 2)
+    }
+    for row in rows:
+        assert row["num_items"] == len(row["scores"]) == 4
+        low, high = row["ci95"]
+        assert low <= row["accuracy"] == sum(row["scores"]) / 4 <= high
+        assert row["profile"] == ("sealed" if row["arm"] == "rlm-1" else None)
+        assert 230 * row["length_windows"] < row["length_tokens"] <= 256 * row["length_windows"]
+        assert row["calls"] >= 1
+        assert row["tokens"] > 100 or row["arm"] == "rlm-1"
+    read = {row["length_windows"]: row["tokens"] for row in rows if (row["task"], row["arm"]) == ("argmax", "direct")}
+    assert 200 < read[2] - read[1] < 300, "a window more is read at once"
+
+
+def test_what_a_solver_calls_costs_more_than_a_call(found: dict[str, Any]) -> None:
+    direct = next(row for row in found["rows"] if (row["task"], row["arm"]) == ("argmax", "map-reduce"))
+    assert direct["calls"] >= 2
+
+
+def test_gates_stand_beside_the_rows(found: dict[str, Any]) -> None:
+    gates = found["gates"]
+    assert set(gates) == set(GATES)
+    for rows in gates.values():
+        (row,) = rows
+        assert (row["task"], row["length_windows"], row["num_items"]) == ("argmax", 2, 4)
+    assert gates["oracle_program"][0]["calls"] > 1, "the right program asks leaves, whatever they say"
+
+
+def test_arms_are_compared_on_the_same_items(found: dict[str, Any]) -> None:
+    pairs = {(one["task"], one["length_windows"], one["against"]): one for one in found["contrasts"]}
+    assert set(pairs) == {
+        (task, windows, arm) for task in TASKS for windows in (1, 2) for arm in ARMS if arm != "rlm-1"
+    }
+    accuracy = {(row["task"], row["length_windows"], row["arm"]): row["accuracy"] for row in found["rows"]}
+    for (task, windows, arm), pair in pairs.items():
+        difference = accuracy[task, windows, "rlm-1"] - accuracy[task, windows, arm]
+        assert pair["difference"] == pytest.approx(difference)
+        assert pair["ci95"][0] <= pair["difference"] <= pair["ci95"][1]
+
+
+def test_the_model_is_named_with_what_it_was_trained_on(place: Workplace, found: dict[str, Any]) -> None:
+    record = json.loads((place.path / f"runs/policy/{MODEL}/t10240/record.json").read_text())
+    model = found["model"]
+    assert (model["name"], model["trained_tokens"]) == (f"policy/{MODEL}", 10_240)
+    assert model["params"] == record["params_total"]
+    assert found["inputs"] == {f"policy/{MODEL}": model["digest"]}
+
+
+def test_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in (place.path / "runs/longcontext").iterdir()}
+    assert len(kept) == 16 + len(GATES)
+    assert place.scalelab("longcontext", "--dry-run").stdout.rstrip().endswith("0 to measure")
+    assert place.scalelab("longcontext").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    again = json.loads((place.path / "results/longcontext.json").read_text())
+    assert again["rows"] == found["rows"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("longcontext.model", "policy/w0032-s0", "longcontext.model is 'policy/w0032-s0': choose one of w0016-s0"),
+        ("longcontext.model", "policy", "longcontext: model is 'policy': give suite/cell, as policy/w0064-s0"),
+        ("longcontext.measured", [], "longcontext: measured is empty: give at least one block"),
+        ("world.words", 7, "world: num_words 7: give 1,200 to 30,000"),
+    ],
+)
+def test_one_line_for_what_cannot_be_measured(place: Workplace, key: str, value: Any, told: str) -> None:
+    kept = json.loads(json.dumps(place.tree))
+    try:
+        place.set(key, value)
+        assert told in place.refusal("longcontext")
+    finally:
+        place.tree = kept
+        place.write()
+
+
+def test_lessons_of_other_settings_are_refused(place: Workplace) -> None:
+    kept = json.loads(json.dumps(place.tree))
+    try:
+        place.set("world.lessons", 61)
+        assert "data/world/tokens was built from other settings" in place.refusal("train", "policy")
+    finally:
+        place.tree = kept
+        place.write()
