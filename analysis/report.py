@@ -1,4 +1,4 @@
-"""The report of the project's own results: law, held-out check, saturation, emergence, inference, costs, provenance."""
+"""The report of the project's own results: law, saturation, emergence, inference, long contexts, costs, provenance."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -35,19 +35,21 @@ def write_report(
     saturation: tuple[pd.DataFrame, Mapping] | None = None,
     emergence: Sequence[Section] = (),
     inference: Sequence[Section] = (),
+    longcontext: Sequence[Section] = (),
 ) -> None:
     """Write the report of a fitted law to `out`, whole or not at all.
 
     `points` is the table behind `law` (see points.py), `law` the content of law.json, and `provenance` what the caller
     knows about where they come from: a mapping of names to strings or to further mappings (digests, revision).
     `saturation` is the table behind saturation.json and its content; without it the page has no such section.
-    `emergence` and `inference` are the sections that pages_emergence.py and pages_inference.py make of theirs.
+    `emergence`, `inference` and `longcontext` are the sections that pages_emergence.py, pages_inference.py and
+    pages_longcontext.py make of theirs.
     """
     drawn = {name: draw(points, dict(law)) for name, draw, _, _ in FIGURES}
     drawn["heldout"] = figures.predicted_against_measured(points, dict(law))
     if saturation is not None:
         drawn |= {name: draw(saturation[0], dict(saturation[1])) for name, draw, _, _ in figures_saturation.FIGURES}
-    for name, parts in (("emergence", emergence), ("inference", inference)):
+    for name, parts in (("emergence", emergence), ("inference", inference), ("longcontext", longcontext)):
         drawn |= {f"{name}-{n}": part.figure for n, part in enumerate(parts, 1) if part.figure is not None}
     render(
         out,
@@ -60,6 +62,7 @@ def write_report(
         saturation_figures=[(name, title, caption) for name, _, title, caption in figures_saturation.FIGURES],
         emergence=emergence,
         inference=inference,
+        longcontext=longcontext,
         costs=cost_table(points),
         provenance=flatten({**provenance, "inputs": law["inputs"], "versions": library_versions(provenance)}),
     )

@@ -87,7 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
-    from experiments import inference, saturation, scores
+    from experiments import inference, longcontext_report, saturation, scores
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -95,7 +95,12 @@ def write_law_report(dry_run: bool) -> str:
     if law["law"] != "hoffmann" or law["heldout"] is None:
         raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
     points = read_points(POINTS)
-    written = (saturation.read_saturation(), scores.report_sections(), inference.report_sections())
+    written = (
+        saturation.read_saturation(),
+        scores.report_sections(),
+        inference.report_sections(),
+        longcontext_report.report_sections(),
+    )
     write_report(points, law, REPORT, provenance(project, points), *written)
     stale = [] if is_of_present_grid(project, SUITE, POINTS) else [OTHER_RUNS]
     if saturation.POINTS.exists() and not is_of_present_grid(project, saturation.SUITE, saturation.POINTS):

@@ -8,11 +8,13 @@ from playwright.sync_api import Page, expect
 
 from analysis.inference import analyse
 from analysis.pages_inference import inference_sections
+from analysis.pages_longcontext import longcontext_sections
 from analysis.report import FIGURES, write_report
 from tests.analysis.inference_rows import inference_table
+from tests.analysis.longcontext_rows import longcontext_table
 
-# The law's figures, the held-out one, and those of inference.
-NUM_FIGURES = len(FIGURES) + 1 + 8
+# The law's figures, the held-out one, those of inference and of long contexts.
+NUM_FIGURES = len(FIGURES) + 1 + 8 + 2
 
 
 def test_every_figure_is_drawn_without_a_network(
@@ -20,9 +22,11 @@ def test_every_figure_is_drawn_without_a_network(
 ) -> None:
     report = tmp_path / "report.html"
     measured = inference_table()
-    write_report(
-        sweep, sweep_law, report, {"revision": "abc"}, inference=inference_sections(measured | analyse(measured))
-    )
+    told = {
+        "inference": inference_sections(measured | analyse(measured)),
+        "longcontext": longcontext_sections(longcontext_table()),
+    }
+    write_report(sweep, sweep_law, report, {"revision": "abc"}, **told)
     complaints: list[str] = []
     requested: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
