@@ -2,6 +2,9 @@
 
 The `openai` package makes the requests, and repeats those that may succeed the second time (a lost connection, 408,
 409, 429, 5xx), waiting as long as the server asks for, or ever longer.
+
+`transformers serve DIR` (of 5.23) calls its model DIR, but lists what its cache has, or answers 500 without one; it
+tells no window, and reads past it. It honours max_tokens, skips special tokens, and streams only where asked to.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 import openai
+from openai.types import Model
 
 from rlm.lm import Messages, ModelError, Price, Reply, count_bytes
 
@@ -58,7 +62,7 @@ class Server:
                 model=self.name, messages=asked, max_tokens=max_tokens, temperature=0.0
             )
         except openai.APIStatusError as error:
-            told = f"{self.name}: the server answered {error.status_code}: {_line(error.message)}"
+            told = f"{self.name}: the server answered {error.status_code}: {_refusal(error)}"
             raise ModelError(told, free=error.status_code < 500) from None
         except openai.APIError as error:
             raise ModelError(f"{self.name}: {_line(error.message)}") from None
@@ -71,6 +75,9 @@ class Server:
         read, written = (getattr(told.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
         if not (isinstance(read, int) and isinstance(written, int) and read >= 0 and written >= 0):
             return Reply(text, self.most_tokens(messages), max_tokens)  # what is not told: the most that it can be
+        if read + written > self.window:
+            told = f"{read} tokens read and {written} written do not fit a window of {self.window}: give less text"
+            raise ModelError(f"{self.name}: {told}")
         return Reply(text, read, written)
 
 
@@ -79,20 +86,16 @@ def connect(
 ) -> Server:
     """The server's model, its window read from the server where it is not given.
 
-    Raises ValueError where the server cannot be reached, has no such model, or does not tell the window.
+    Raises ValueError where the server cannot be reached, has no such model, or does not tell the window. Whether
+    `transformers serve` has the model, the first call tells: its list is of others.
     """
-    client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=20.0, max_retries=1)
     try:
-        listed = {entry.id: entry for entry in client.models.list()}
-    except openai.APIStatusError as error:
-        raise ValueError(
-            f"base_url {base_url}: answered {error.status_code} to a list of its models: {_line(error.message)}"
-        ) from None
-    except (openai.APIError, ValueError) as error:
-        raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None
-    if model not in listed:
-        raise ValueError(f"model {model!r}: {base_url} has {', '.join(sorted(listed)) or 'none'}")
-    found = _window(listed[model], base_url) if window is None else window
+        httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"base_url {base_url}: {error}: give one as http://localhost:8000/v1") from None
+    unlisted = "/load_model" in (_page(base_url, "openapi.json").get("paths") or ())  # `transformers serve`
+    entry = None if unlisted else _listed(model, base_url, api_key)
+    found = _window(entry, base_url) if window is None and entry else window
     if found is None:
         raise ValueError(f"window: {base_url} does not tell that of {model}; give --window")
     if found < 1:
@@ -100,20 +103,47 @@ def connect(
     return Server(model, found, base_url, api_key, price)
 
 
-def _window(entry: Any, base_url: str) -> int | None:
+def _listed(model: str, base_url: str, api_key: str) -> Model:
+    """What the list of models has of it."""
+    client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=20.0, max_retries=1)
+    try:
+        listed = {entry.id: entry for entry in client.models.list()}
+    except openai.APIStatusError as error:
+        raise ValueError(
+            f"base_url {base_url}: answered {error.status_code} to a list of its models: {_refusal(error)}"
+        ) from None
+    except (openai.APIError, ValueError) as error:
+        raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None
+    if model not in listed:
+        raise ValueError(f"model {model!r}: {base_url} has {', '.join(sorted(listed)) or 'none'}")
+    return listed[model]
+
+
+def _window(entry: Model, base_url: str) -> int | None:
     """As the list of models tells, or llama.cpp's own page; None where neither does.
 
     Ollama tells what a model was trained for, and serves with less: it is to be given.
     """
     extra = entry.model_extra or {}
     told = [extra.get(name) for name in WINDOW_FIELDS] + [(extra.get("meta") or {}).get("n_ctx")]
-    try:
-        props = httpx.get(f"{base_url.rstrip('/').removesuffix('/v1')}/props", timeout=5.0)
-        if props.is_success:
-            told.append(props.json().get("default_generation_settings", {}).get("n_ctx"))
-    except (httpx.HTTPError, ValueError):
-        pass  # another server: the page is not there, or is no JSON
+    told.append((_page(base_url, "props").get("default_generation_settings") or {}).get("n_ctx"))
     return next((value for value in told if isinstance(value, int) and value > 0), None)
+
+
+def _page(base_url: str, name: str) -> dict[str, Any]:
+    """A page beside the protocol's; empty where the server is another, and has none or no such JSON."""
+    try:
+        answered = httpx.get(f"{base_url.rstrip('/').removesuffix('/v1')}/{name}", timeout=5.0)
+        told = answered.json() if answered.is_success else {}
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _refusal(error: openai.APIStatusError) -> str:
+    """In a line; with FastAPI's `detail`, in which `transformers serve` says why, and which `openai` leaves out."""
+    detail = error.body.get("detail") if isinstance(error.body, dict) else None
+    return _line(f"{error.message}: {detail}" if detail else error.message)
 
 
 def _line(text: str) -> str:

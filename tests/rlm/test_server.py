@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rlm.lm import Message, Price
+from rlm.lm import Message, ModelError, Price
 from rlm.server import Server, connect
 from rlm.solver import RLM, Solution
 from rlm.trace import read_events
@@ -72,9 +72,10 @@ def test_what_may_succeed_the_second_time_is_asked_again(serve, tmp_path: Path, 
         ((200, b'{"choices": [{"message": {"content": null}}]}', {}), "a malformed reply"),
         ((200, b"[1, 2]", {}), "a malformed reply"),
         ((400, b'{"error": {"message": "too long for me"}}', {}), "the server answered 400: .*too long for me"),
+        ((400, b'{"detail": "pinned to another"}', {}), "the server answered 400: .*pinned to another"),
         ((401, b'{"error": {"message": "who are you"}}', {}), "the server answered 401: .*who are you"),
     ],
-    ids=["html", "cut", "no choice", "null", "list", "400", "401"],
+    ids=["html", "cut", "no choice", "null", "list", "400", "detail", "401"],
 )
 def test_what_will_not_is_told_in_a_line_and_resumed(serve, tmp_path: Path, bad, told: str) -> None:
     """The program hears of it; the run goes on from its trace, and asks what has no answer yet."""
@@ -134,6 +135,20 @@ def test_what_cannot_be_reached_or_is_not_there_is_refused(serve) -> None:
         connect("other", url)
     with pytest.raises(ValueError, match=r"base_url http://127.0.0.1:9/v1: Connection error. start the server"):
         connect("m", "http://127.0.0.1:9/v1")
+    with pytest.raises(ValueError, match=r"base_url http://\[::bad: Invalid port: ':bad': give one as"):
+        connect("m", "http://[::bad")
+
+
+def test_what_does_not_fit_the_window_is_no_answer(serve, run) -> None:
+    """Servers that read past it answer what a model was never trained for."""
+
+    def long(asked: dict[str, Any]) -> tuple[int, bytes, dict[str, str]]:
+        return completion(asked, "word " * 9)
+
+    lm = Server("m", 10, serve(long).url)
+    assert run(lm.complete((Message("user", "one"),), 9)).tokens == 10
+    with pytest.raises(ModelError, match="m: 2 tokens read and 9 written do not fit a window of 10: give less text"):
+        run(lm.complete((Message("user", "one two"),), 9))
 
 
 def test_a_prompt_never_has_more_tokens_than_are_reserved() -> None:
