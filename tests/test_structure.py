@@ -18,7 +18,19 @@ ROOMS = {
     "evals": {"models", "rlm"},
     "experiments": {"sweeps", "evals", "analysis", "models", "rlm"},
 }
-HEAVY = {"torch", "transformers", "pandas", "scipy", "plotly", "mlflow", "datasets", "pyarrow", "lm_eval", "bm25s", "faiss"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "pandas",
+    "scipy",
+    "plotly",
+    "mlflow",
+    "datasets",
+    "pyarrow",
+    "lm_eval",
+    "bm25s",
+    "faiss",
+}
 TRAINING_PATH_MAY_IMPORT = {"torch", "transformers", "numpy", *ROOMS, *sys.stdlib_module_names}
 
 
