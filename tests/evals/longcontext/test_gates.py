@@ -25,7 +25,7 @@ SILENT = Scripted([])
 
 def solved(run: Callable[..., Any], item: Item, lm: LanguageModel) -> Answered:
     """By the program to prefer, and the leaves of `lm`."""
-    return run(Recursive(OracleProgram(lm, item), Trained(), 256, depth=1).answer(Asked.of(item)))
+    return run(Recursive(OracleProgram(lm, item), Trained(), 256, depth=1, max_turns=1).answer(Asked.of(item)))
 
 
 def asks(question: str, text: str) -> tuple[Message, ...]:
@@ -55,13 +55,13 @@ def test_oracles_are_right_without_a_model(run, task: str, drawn: Drawn, lexicon
 def test_leaves_that_read_elsewhere_bring_it_to_the_floor(
     run, task: str, gate: type[Gate], drawn: Drawn, lexicon: Lexicon
 ) -> None:
-    items, others = drawn(task, 4, count=16), drawn(task, 4, count=16, seed=1)
+    items, others = drawn(task, 4, count=32), drawn(task, 4, count=16, seed=1)
     texts = [text for other in others for text in chunks(other.context, CHUNK_BYTES)]
     leaves = OracleLeaf(SILENT, lexicon)
     lm = Shuffled(leaves, texts) if gate is Shuffled else Constant(leaves, texts[0])
     scores = [score(item, solved(run, item, lm).answer) for item in items]
     most = mean(map(floor, items))
-    assert mean(scores) <= most + 2 * (most * (1 - most) / len(items)) ** 0.5
+    assert mean(scores) <= most + 3 * (most * (1 - most) / len(items)) ** 0.5
 
 
 def test_shuffling_is_the_same_in_any_order_and_counts_the_prompt_that_was_asked(run, lexicon: Lexicon) -> None:
