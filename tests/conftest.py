@@ -240,7 +240,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """What a coroutine returns, or raises, in a thread of its own: a browser's fixture leaves a loop in the main one."""
+    """What a coroutine returns, or raises, in a thread of its own: the main one may have a browser's loop."""
 
     def in_thread(work: Coroutine[Any, Any, Any]) -> Any:
         with ThreadPoolExecutor(1) as thread:

@@ -15,7 +15,7 @@ from rlm.solver import RLM
 class Recursive:
     """A solver of a depth: 0 for programs alone, 1 for programs that ask the model, 2 for those that ask solvers too.
 
-    sandbox: makes the one in which a question's programs run.
+    sandbox: makes the one in which a question's programs run. max_turns: programs of a node.
     """
 
     lm: LanguageModel
@@ -24,6 +24,7 @@ class Recursive:
     depth: int
     sandbox: Callable[[], Sandbox] = Sealed
     reply_tokens: int = 128
+    max_turns: int = 12
     concurrency: int = 256
 
     @property
@@ -43,6 +44,7 @@ class Recursive:
             self.sandbox,
             self.prompts,
             self.depth,
+            max_turns=self.max_turns,
             reply_tokens=self.reply_tokens,
             leaf_tokens=self.leaf_tokens,
             concurrency=self.concurrency,
