@@ -51,14 +51,17 @@ def contrasts(rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> list[dict[
             continue
         for other in rows:
             same = all(row[name] == other[name] for name in ("task", "length_windows", "num_items"))
-            if not same or other["arm"] == row["arm"] or (other["arm"] in arms and other["arm"] < row["arm"]):
+            if not same or other["arm"] == row["arm"] or other["profile"] not in (None, row["profile"]):
                 continue
+            if other["arm"] in arms and other["arm"] < row["arm"]:
+                continue  # told the other way round
             difference, interval = contrast(row["scores"], other["scores"])
             found.append(
                 {
                     "task": row["task"],
                     "length_windows": row["length_windows"],
                     "arm": row["arm"],
+                    "profile": row["profile"],
                     "against": other["arm"],
                     "num_items": row["num_items"],
                     "difference": difference,

@@ -3,28 +3,30 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.longcontext.params import LongContextParams
+from evals.longcontext.world import WINDOW
 from experiments.launch import worker_pool
 from experiments.measurements import machine
 from experiments.points import settled_branches
-from experiments.project import COMPILE_CACHE, PARAMS, RESULTS, Project
+from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, RESULTS, Project
 from sweeps import store
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.longcontext.measure import Job
+    from evals.longcontext.measure import Job, Reading
 
 LONGCONTEXT = RESULTS / "longcontext.json"
 ROWS = "longcontext"  # below runs/
 SCHEMA_VERSION = 1
 MEASURED_BY = ("evals/longcontext", "rlm")
 GATED_ARM = "rlm-1"
+READINGS = 600  # held-out questions to a leaf
 MATCHED = 2.0  # times the other arm's tokens at most: then they are told as matched
 
 
@@ -32,7 +34,7 @@ MATCHED = 2.0  # times the other arm's tokens at most: then they are told as mat
 class Row:
     """A row to be, and where it is kept."""
 
-    job: "Job"
+    job: "Job | Reading"
     path: Path
     identity: str
 
@@ -82,15 +84,15 @@ def chosen_model(project: Project, params: LongContextParams) -> Model:
     return Model(path / "checkpoint", record, digest.hexdigest()[:16])
 
 
-def planned(project: Project, params: LongContextParams, model: Model) -> list[Row]:
-    """Every row of the grid and of the gates, each once; the dearest first."""
-    from evals.longcontext.measure import GATES, Job
+def planned(project: Project, params: LongContextParams, model: Model) -> tuple[list[Row], Row]:
+    """Every row of the grid and of the gates, each once, the dearest first; and how well a leaf reads."""
+    from evals.longcontext.measure import GATES, Job, Reading
 
-    world, by = project.world, _code_digest()
+    world, by, device = project.world, _code_digest(), project.params.executor.device
     jobs: dict[Job, None] = {}
 
     def add(**fields: Any) -> None:
-        jobs[Job(model.checkpoint, world.words, world.seed, seed=params.seed, **fields)] = None
+        jobs[Job(model.checkpoint, device, world.words, world.seed, seed=params.seed, **fields)] = None
 
     for block in params.measured:
         for task in block.tasks:
@@ -102,20 +104,22 @@ def planned(project: Project, params: LongContextParams, model: Model) -> list[R
             for windows in block.windows:
                 for gate in GATES:
                     add(task=task, windows=windows, items=block.items, arm=GATED_ARM, profile="sealed", gate=gate)
-    rows = [_row(project, job, model, by) for job in jobs]
-    return sorted(rows, key=lambda row: row.job.windows * row.job.items, reverse=True)
+    dearest_first = sorted(jobs, key=lambda job: job.windows * job.items, reverse=True)
+    reading = Reading(model.checkpoint, device, world.words, world.seed, READINGS, params.seed)
+    rows = [
+        _row(project, job, f"{job.task}-w{job.windows}-n{job.items}-{job.profile}-{job.gate or job.arm}", model, by)
+        for job in dearest_first
+    ]
+    return rows, _row(project, reading, "reading", model, by)
 
 
-def _row(project: Project, job: "Job", model: Model, by: str) -> Row:
+def _row(project: Project, job: "Job | Reading", name: str, model: Model, by: str) -> Row:
     fields = {name: value for name, value in asdict(job).items() if name != "checkpoint"}
     identity = hashlib.sha256(json.dumps([fields, model.digest, by], sort_keys=True).encode()).hexdigest()[:16]
-    name = f"{job.task}-w{job.windows}-n{job.items}-{job.profile}-{job.gate or job.arm}.json"
-    return Row(job, project.runs / ROWS / name, identity)
+    return Row(job, project.runs / ROWS / f"{name}.json", identity)
 
 
 def _code_digest() -> str:
-    from experiments.project import CODE_ROOT
-
     names = sorted(
         str(file.relative_to(CODE_ROOT)) for room in MEASURED_BY for file in (CODE_ROOT / room).rglob("*.py")
     )
@@ -125,13 +129,14 @@ def _code_digest() -> str:
 def describe(project: Project) -> str:
     """What would be measured, in a line."""
     params = own_params(project)
-    rows = planned(project, params, chosen_model(project, params))
+    rows, _ = planned(project, params, chosen_model(project, params))
     pending = [row for row in rows if row.read() is None]
-    windows = sorted({row.job.windows for row in rows})
+    windows = sorted({length for block in params.measured for length in block.windows})
+    tasks = {task for block in params.measured for task in block.tasks}
+    arms = {arm for block in params.measured for arm in block.arms}
     return (
-        f"{len(rows)} rows of {params.model}: {len({row.job.task for row in rows})} tasks, "
-        f"{len({row.job.arm for row in rows})} arms and the gates, contexts of {windows[0]} to {windows[-1]} windows; "
-        f"{len(pending)} to measure"
+        f"{len(rows)} rows of {params.model}: {len(tasks)} tasks, {len(arms)} arms and the gates, contexts of "
+        f"{windows[0]} to {windows[-1]} windows; {len(pending)} to measure"
     )
 
 
@@ -142,9 +147,9 @@ def own_longcontext(progress: "Console") -> dict[str, Any]:
     project = Project.here()
     params = own_params(project)
     model = chosen_model(project, params)
-    rows = planned(project, params, model)
+    rows, reading = planned(project, params, model)
     (project.runs / ROWS).mkdir(parents=True, exist_ok=True)
-    for _ in measured(rows, project.params.executor.workers, progress):
+    for _ in measured([*rows, reading], project.params.executor.workers, progress):
         pass
     found = []
     for row in rows:
@@ -160,9 +165,10 @@ def own_longcontext(progress: "Console") -> dict[str, Any]:
         "contrasts": pairs,
         "matched": [pair for pair in pairs if pair["tokens_ratio"] <= MATCHED],
         "gates": _gates(found),
-        "model": _about(params, model),
+        "model": _about(params, model) | {"reading_accuracy": reading.read()},
+        "lexicon": asdict(project.world),
         "inputs": {params.model: model.digest},
-        "machine": machine(),
+        "provenance": machine(),
     }
 
 
@@ -186,6 +192,7 @@ def _about(params: LongContextParams, model: Model) -> dict[str, Any]:
         "trained_tokens": record["tokens"],
         "loss": record["loss"],
         "digest": model.digest,
+        "window": WINDOW,
     }
 
 
@@ -196,7 +203,7 @@ def measured(rows: Sequence[Row], workers: int, progress: "Console") -> Iterator
     pending = [row for row in rows if row.read() is None]
     failures: list[BaseException] = []
     with worker_pool(min(workers, max(1, len(pending))), COMPILE_CACHE) as pool:
-        running = {pool.submit(row_in_worker, row.job): row for row in pending}
+        running = {pool.submit(in_worker, row.job): row for row in pending}
         quiet = not progress.is_terminal
         done = track(as_completed(running), "measuring", len(pending), console=progress, transient=True, disable=quiet)
         for number, future in enumerate(done, start=1):
@@ -207,23 +214,27 @@ def measured(rows: Sequence[Row], workers: int, progress: "Console") -> Iterator
                 row.keep(future.result())
                 yield row
             if quiet or error is not None:
-                told = repr(error) if error else f"{sum(future.result()['scores']) / row.job.items:.2f}"
-                job = row.job
-                progress.print(
-                    f"{number} of {len(pending)}: {job.task}, {job.windows} windows, {job.gate or job.arm}: {told}"
-                )
+                progress.print(f"{number} of {len(pending)}: {row.path.stem}: {_told(future)}")
     if failures:
         raise failures[0]
 
 
-def row_in_worker(job: "Job") -> dict[str, Any]:
+def _told(future: "Future[dict[str, Any]]") -> str:
+    error = future.exception()
+    if error is not None:
+        return repr(error)
+    scores = future.result().get("scores")
+    return f"{sum(scores) / len(scores):.2f}" if scores else ""
+
+
+def in_worker(job: "Job | Reading") -> dict[str, Any]:
     """What a worker does: a row, with one thread."""
     import torch
 
-    from evals.longcontext.measure import row_of
+    from evals.longcontext.measure import measured
 
     torch.set_num_threads(1)
-    return row_of(job)
+    return measured(job)
 
 
 def print_longcontext(found: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from evals.longcontext.item import Item
 from evals.longcontext.lexicon import Lexicon, Side
 from evals.longcontext.params import ArmName, Profile
 from evals.longcontext.programs import CHUNK_BYTES
+from evals.longcontext.reading import reading_accuracy
 from evals.longcontext.scorers import floor, score
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
@@ -42,6 +43,7 @@ class Job:
     """What a row is of; `gate` in the place of an arm's own model, else None."""
 
     checkpoint: Path
+    device: str
     words: int
     world_seed: int
     task: str
@@ -53,8 +55,28 @@ class Job:
     gate: GateName | None = None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Of how many held-out questions a leaf's answers are looked at."""
+
+    checkpoint: Path
+    device: str
+    words: int
+    world_seed: int
+    items: int
+    seed: int
+
+
+def measured(job: Job | Reading) -> dict[str, Any]:
+    """Does it, in this process."""
+    if isinstance(job, Job):
+        return row_of(job)
+    lexicon = Lexicon(job.world_seed, job.words)
+    return reading_accuracy(model(job.checkpoint, job.device), lexicon, job.items, job.seed)
+
+
 def row_of(job: Job) -> dict[str, Any]:
-    """Measures it, in this process."""
+    """The row."""
     lexicon = Lexicon(job.world_seed, job.words)
     drawn = functools.partial(items, TASKS[job.task], lexicon, job.windows, side=SIDE)
     asked = drawn(count=job.items, seed=job.seed)
@@ -64,7 +86,7 @@ def row_of(job: Job) -> dict[str, Any]:
         adversary.fit(drawn(count=FITTED, seed=job.seed + 1))
         answers = [Answered(adversary.answer(item), 0, 0, "done") for item in asked]
     else:
-        lm = model(job.checkpoint)
+        lm = model(job.checkpoint, job.device)
         others = drawn(count=2, seed=job.seed + 1) if job.gate else []
         answers = asyncio.run(_answers(asked, lambda item: _arm(job, lm, lexicon, item, others), job.windows))
     seconds = time.perf_counter() - began
@@ -90,9 +112,9 @@ def row_of(job: Job) -> dict[str, Any]:
 
 
 @functools.lru_cache(1)
-def model(checkpoint: Path) -> HuggingFace:
+def model(checkpoint: Path, device: str) -> HuggingFace:
     """The model of a folder; a process keeps its last."""
-    return HuggingFace(checkpoint)
+    return HuggingFace(checkpoint, device)
 
 
 async def _answers(drawn: Sequence[Item], made: Callable[[Item], Arm], windows: int) -> list[Answered]:

@@ -87,12 +87,14 @@ def test_the_model_is_named_with_what_it_was_trained_on(place: Workplace, found:
     model = found["model"]
     assert (model["name"], model["trained_tokens"]) == (f"policy/{MODEL}", 10_240)
     assert model["params"] == record["params_total"]
+    assert set(model["reading_accuracy"]) >= {"kinds", "kinds, line by line", "relation", "rows"}
+    assert all(0 <= share <= 1 for share in model["reading_accuracy"].values())
     assert found["inputs"] == {f"policy/{MODEL}": model["digest"]}
 
 
 def test_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None:
     kept = {path: path.stat().st_mtime_ns for path in (place.path / "runs/longcontext").iterdir()}
-    assert len(kept) == 16 + len(GATES)
+    assert len(kept) == 16 + len(GATES) + 1, "and how well a leaf reads"
     assert place.scalelab("longcontext", "--dry-run").stdout.rstrip().endswith("0 to measure")
     assert place.scalelab("longcontext").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
