@@ -84,6 +84,12 @@ def chosen_model(project: Project, params: LongContextParams) -> Model:
     return Model(path / "checkpoint", record, digest.hexdigest()[:16])
 
 
+def built_in() -> Path:
+    """The folder of the model that the project compares; raises ValueError where it is not trained."""
+    project = Project.here()
+    return chosen_model(project, own_params(project)).checkpoint
+
+
 def planned(project: Project, params: LongContextParams, model: Model) -> tuple[list[Row], Row]:
     """Every row of the grid and of the gates, each once, the dearest first; and how well a leaf reads."""
     from evals.longcontext.measure import GATES, Job, Reading

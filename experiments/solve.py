@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 KEY = "OPENAI_API_KEY"
+BUILTIN = "builtin"
+SIDE_BY_SIDE = 256  # calls of the built-in model, which are one batch
 
 
 def solve(
@@ -28,10 +30,10 @@ def solve(
     lm: Annotated[
         list[str],
         typer.Option(
-            help="hf:PATH (a Hugging Face directory) or openai:MODEL (of the server at --base-url); again for the "
-            "solvers below, and last the model that reads."
+            help="builtin (the project's own, of the world it learnt), hf:PATH (a Hugging Face directory) or "
+            "openai:MODEL (of the server at --base-url); again for the solvers below, and last the model that reads."
         ),
-    ],
+    ] = ["builtin"],  # noqa: B006
     base_url: Annotated[
         str, typer.Option(help=f"Of an OpenAI-compatible server; its key is taken from {KEY}.")
     ] = "http://localhost:8000/v1",
@@ -73,6 +75,8 @@ def solve(
     if html_out is not None and trace is None:
         raise ValueError(f"--html {html_out} is drawn from a trace: give --trace too")
     text = _text(context)
+    if BUILTIN in lm and len(set(lm)) > 1:
+        raise ValueError(f"--lm {BUILTIN} is asked in a language of its own: name it alone, or not at all")
     models = [_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
     solver = RLM(
         models,
@@ -82,6 +86,7 @@ def solve(
         trace=trace,
         resume=resume,
         listen=_progress,
+        **_language(lm),
     )
     if dry_run:
         windows = ", ".join(f"{one.name} ({one.window} tokens)" for one in models)
@@ -92,8 +97,6 @@ def solve(
         return
     found = solver.solve(question, text)
     give(asdict(found), json_out, lambda: _show(found))
-    if len(set(lm)) > 1 and (window is not None or usd_read or usd_written):
-        raise ValueError("--window, --usd-read and --usd-written are of one model: leave them out, or name one --lm")
     if html_out is not None and trace is not None:
         from rlm.trace import read_events
 
@@ -121,6 +124,11 @@ def _text(context: Path) -> "Text":
 
 def _model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
     kind, _, rest = name.partition(":")
+    if name == BUILTIN:
+        from experiments.longcontext import built_in
+        from rlm.hf import HuggingFace
+
+        return HuggingFace(built_in(), window=window, price=price)
     if kind == "hf" and rest:
         from rlm.hf import HuggingFace
 
@@ -129,7 +137,16 @@ def _model(name: str, base_url: str, window: int | None, price: "Price") -> "Lan
         from rlm.server import connect
 
         return connect(rest, base_url, os.environ.get(KEY, "none"), window, price)
-    raise ValueError(f"--lm {name!r}: give hf:PATH or openai:MODEL")
+    raise ValueError(f"--lm {name!r}: give {BUILTIN}, hf:PATH or openai:MODEL")
+
+
+def _language(names: list[str]) -> dict[str, Any]:
+    """How the models are asked, and how long their answers may be."""
+    if BUILTIN not in names:
+        return {}
+    from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained
+
+    return {"prompts": Trained(), "reply_tokens": ROOT_TOKENS, "leaf_tokens": LEAF_TOKENS, "concurrency": SIDE_BY_SIDE}
 
 
 def _sandbox(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlm.lm import Messages, ModelError, Price, Reply
 
+CALLS = 1024  # whose prompts are remembered
 BATCH_TOKENS = 32_768  # of a batch, padding and answers included
 
 
@@ -47,6 +49,7 @@ class HuggingFace:
         if told is None:
             raise ValueError(f"lm hf:{folder}: its config.json does not tell max_position_embeddings: give --window")
         self.window: int = told
+        self._ids = lru_cache(CALLS)(self._spelled)  # a call asks for its prompt's three times
         self._waiting: list[_Waiting] = []
         self._work: asyncio.Task[None] | None = None
 
@@ -93,7 +96,7 @@ class HuggingFace:
             found[batch] = torch.nn.functional.normalize(sum_BD, dim=1).cpu().numpy()
         return found
 
-    def _ids(self, messages: Messages) -> list[int]:
+    def _spelled(self, messages: Messages) -> list[int]:
         if self._tokenizer.chat_template:
             told = [{"role": message.role, "content": message.content} for message in messages]
             return self._tokenizer.apply_chat_template(told, add_generation_prompt=True, return_dict=False)

@@ -11,19 +11,17 @@ from typing import Any
 
 from evals.longcontext.depths import alone, deep, partial
 from evals.longcontext.item import Item
-from evals.longcontext.leaves import marked_answer
+from evals.longcontext.leaves import leaf_answer, marked_answer
 from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATES, Lexicon, Side
 from evals.longcontext.programs import program_tokens, programs
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
 from evals.longcontext.world import WINDOW, Writer, date, document
-from rlm.policy import EOS, leaf_prompt, num_pieces, root_prompt
+from rlm.policy import EOS, LEAF, MARKS, TEXT, leaf_prompt, num_pieces, root_prompt
 
 MOST_LINES = 14  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 30
-DRILLS = 12
 ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
-DRILLED = 0.2  # of what fills a lesson: readings of a line, which have six times a pair's tokens
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
 PARTIAL = 0.2  # of those of depth 1: for a leaf's question, as solvers of depth 2 ask
@@ -77,57 +75,72 @@ class Lessons:
     def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train") -> None:
         self.lexicon, self.side = lexicon, side
         self.rng = random.Random(f"lessons {lexicon.seed} {seed} {side}")
-        self._words = list(lexicon.class_of)
+        self._vocabulary = list(lexicon.class_of)
         self._verbs: dict[str, list[str]] = {}
         for verb, (meaning, _) in [*lexicon.relation_of.items(), *lexicon.event_of.items()]:
             self._verbs.setdefault(meaning, []).append(verb)
-        self._readings: dict[Callable[[], Lesson], float] = {
-            self._drill: 0.20,
-            self._phrases: 0.20,
-            self._kinds: 0.25,
+        self._kinds_of_lessons: dict[Callable[[], Lesson], float] = {
+            self._along: 0.20,
+            self._phrases: 0.10,
+            self._kinds: 0.20,
             self._lookup: 0.08,
-            self._relation: 0.08,
-            self._state: 0.05,
-            self._program: 0.08,
-            self._glance: 0.06,
+            self._relation: 0.10,
+            self._state: 0.04,
+            self._program: 0.24,
+            self._glance: 0.04,
         }
+        self._short = (self._program, self._relation, self._words)
 
     def __iter__(self) -> Iterator[Lesson]:
-        readings, weights = list(self._readings), list(self._readings.values())
+        lessons, weights = list(self._kinds_of_lessons), list(self._kinds_of_lessons.values())
         while True:
-            parts = self.rng.choices(readings, weights)[0]().parts
+            parts = self.rng.choices(lessons, weights)[0]().parts
             room = ROOM - sum(num_pieces(prompt + target) for prompt, target in parts)
             if room >= 0:
                 yield Lesson([*parts, *self._filling(room)])
 
     def _filling(self, room: int) -> Iterator[tuple[str, str]]:
-        """Readings of a line, and words with their classes, in so many tokens."""
-        while room >= 2:
-            chosen = self._reading_of_a_line() if self.rng.random() < DRILLED else self._pair()
-            if room >= (size := num_pieces("".join(chosen))):
-                room -= size
-                yield chosen
+        """Short lessons while there is room for what is drawn, then words with their classes; in so many tokens."""
+        while True:
+            parts = self.rng.choice(self._short)().parts
+            size = sum(num_pieces(prompt + target) for prompt, target in parts)
+            if size > room:
+                break
+            room -= size
+            yield from parts
+        for _ in range(room // 2):
+            yield self._pair()
+
+    def _words(self) -> Lesson:
+        """A dozen words and their classes."""
+        return Lesson([self._pair() for _ in range(12)])
 
     def _pair(self) -> tuple[str, str]:
         """A word and its class."""
-        word = self.rng.choice(self._words)
+        word = self.rng.choice(self._vocabulary)
         return f" {word}", f" {self.lexicon.class_of[word]}"
 
-    def _drill(self) -> Lesson:
-        """Of one line, again and again: a word, a phrase or a record."""
-        return Lesson([self._reading_of_a_line() for _ in range(DRILLS)])
+    def _along(self) -> Lesson:
+        """The class of each line as soon as it ends: what its mark has to know when an answer looks it up."""
+        return Lesson(self._read_along(WINDOW))
 
-    def _reading_of_a_line(self) -> tuple[str, str]:
-        text = self.rng.choice([self._word, self._phrase, self._record])()
-        (part,) = self._read("kinds ?", text).parts
-        return part
+    def _read_along(self, room: int) -> list[tuple[str, str]]:
+        """In so many tokens, if lines are bare phrases, or records."""
+        line = self.rng.choice([self._phrase, self._record])
+        parts, before = [], f"{LEAF} kinds ?{TEXT}"
+        for mark in MARKS:
+            text = line()
+            prompt, target = f"{before} {text.rstrip()}{mark}", f" {leaf_answer(self.lexicon, 'kinds ?', text)}"
+            room -= num_pieces(prompt + target)
+            if room < 0:
+                break
+            parts.append((prompt, target))
+            before = ""
+        return parts
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""
         return self._read("kinds ?", "".join(self._phrase() for _ in range(self.rng.randint(1, 26))))
-
-    def _word(self) -> str:
-        return self._bare(0)
 
     def _phrase(self) -> str:
         return self._bare(self.rng.randrange(len(TEMPLATES)))
@@ -214,7 +227,7 @@ class Lessons:
         asked = rng.choice(LEAF_QUESTIONS)
         month = " ".join(f"{rng.randint(1, 12):02d}")
         words = {"KIND": rng.choice(CLASSES), "MONTH": month, "VERB": rng.choice(RELATIONS)}
-        words |= {"THING": rng.choice(self._words), "USER": rng.choice(lexicon.names)}
+        words |= {"THING": rng.choice(self._vocabulary), "USER": rng.choice(lexicon.names)}
         return " ".join(words.get(word, word) for word in asked.split())
 
     def _glance(self) -> Lesson:

@@ -29,7 +29,7 @@ from rlm.sandbox.sealed import Sealed
 from rlm.text import Text
 
 SIDE: Side = "held-out"  # of the compositions: those that no lesson has
-TOGETHER = 64  # windows of contexts that are worked on side by side, so that the model's batches fill
+TOGETHER = 1024  # windows of contexts that are worked on side by side, so that the model's batches fill
 FITTED = 60  # items of the same kind that adversaries learn from
 GateName = Literal["shuffled_leaf", "constant_leaf", "oracle_leaf", "oracle_program", "regex", "bag_of_words"]
 GATES: tuple[GateName, ...] = (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from evals.longcontext.measure import GATES
+from rlm.policy import root_prompt
 from tests.conftest import Workplace
 
 MODEL = "w0016-s0"
@@ -100,6 +101,23 @@ def test_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     again = json.loads((place.path / "results/longcontext.json").read_text())
     assert again["rows"] == found["rows"]
+
+
+def test_the_model_is_there_to_be_asked(place: Workplace, found: dict[str, Any]) -> None:
+    """It has learnt nothing: what counts is that a run ends, in the model's own language, and says how."""
+    (place.path / "lines.txt").write_text("ana 0 3 1 4 : zorp\neli 2 2 0 1 : fram\n")
+    asked = ("solve", "--question", "which kind is most common ?", "--context", "lines.txt")
+    done = place.scalelab(*asked, "--trace", "trace.jsonl", "--json", "-", "--max-calls", "3")
+    answer = json.loads(done.stdout)
+    assert answer["status"] in ("exhausted", "failed", "done")
+    assert 1 <= answer["calls"] <= 3
+    assert done.returncode == (1 if answer["status"] == "failed" else 0)
+    events = [json.loads(line) for line in (place.path / "trace.jsonl").read_text().splitlines()]
+    (role, content) = next(event for event in events if event["event"] == "call")["messages"][0]
+    assert (role, content) == ("user", root_prompt("which kind is most common ?", 2, 1))
+    refused = place.scalelab(*asked, "--lm", "builtin", "--lm", "openai:m")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("scalelab: --lm builtin is asked in a language of its own")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, se
         ({"--context": "binary"}, "context binary: a NUL after byte 0: it is no text; convert it first"),
         ({"--question": " "}, "the question is empty: ask something"),
         ({"--lm": "openai:other"}, "model 'other': URL has m"),
-        ({"--lm": "gpt"}, "--lm 'gpt': give hf:PATH or openai:MODEL"),
+        ({"--lm": "gpt"}, "--lm 'gpt': give builtin, hf:PATH or openai:MODEL"),
+        ({"--lm": "builtin"}, "params.yaml is not there: run at the root of a scalelab checkout"),
         ({"--lm": "hf:nowhere"}, "lm hf:nowhere: no config.json there: name a Hugging Face directory"),
         (
             {"--base-url": "http://127.0.0.1:9/v1"},
