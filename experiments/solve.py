@@ -77,16 +77,16 @@ def solve(
     text = _text(context)
     if BUILTIN in lm and len(set(lm)) > 1:
         raise ValueError(f"--lm {BUILTIN} is asked in a language of its own: name it alone, or not at all")
-    models = [_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
+    models = [language_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
     solver = RLM(
         models,
-        _sandbox(profile, unsafe_local),
+        sandbox_of(profile, unsafe_local),
         depth=depth,
         budget=Budget(max_calls, max_tokens, max_seconds, max_usd),
         trace=trace,
         resume=resume,
         listen=_progress,
-        **_language(lm),
+        **language(lm),
     )
     if dry_run:
         windows = ", ".join(f"{one.name} ({one.window} tokens)" for one in models)
@@ -122,7 +122,8 @@ def _text(context: Path) -> "Text":
             raise ValueError(f"context from standard input: {error}") from None
 
 
-def _model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
+def language_model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
+    """The model of a name; raises ValueError where there is none."""
     kind, _, rest = name.partition(":")
     if name == BUILTIN:
         from experiments.longcontext import built_in
@@ -140,7 +141,7 @@ def _model(name: str, base_url: str, window: int | None, price: "Price") -> "Lan
     raise ValueError(f"--lm {name!r}: give {BUILTIN}, hf:PATH or openai:MODEL")
 
 
-def _language(names: list[str]) -> dict[str, Any]:
+def language(names: list[str]) -> dict[str, Any]:
     """How the models are asked, and how long their answers may be."""
     if BUILTIN not in names:
         return {}
@@ -149,7 +150,8 @@ def _language(names: list[str]) -> dict[str, Any]:
     return {"prompts": Trained(), "reply_tokens": ROOT_TOKENS, "leaf_tokens": LEAF_TOKENS, "concurrency": SIDE_BY_SIDE}
 
 
-def _sandbox(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":
+def sandbox_of(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":
+    """What makes the sandbox of a run."""
     if profile == "open":
         from rlm.sandbox.open import Open
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
-ROOT_TOKENS, LEAF_TOKENS = 112, 96  # of a reply at most, its end included
+ROOT_TOKENS, LEAF_TOKENS = 96, 40  # of a reply at most, its end included
 MOST_OUTPUT = 48  # characters that a root is shown: it was trained on the beginnings of errors
 ROOT, LEAF, LINES, DEPTH, CODE, OUT, TEXT, ANSWER = (
     f"<|{role}|>" for role in ("root", "leaf", "lines", "depth", "code", "out", "text", "answer")

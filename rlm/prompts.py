@@ -8,9 +8,9 @@ from rlm.programs import fenced_program
 from rlm.text import Text
 
 SYSTEM = """\
-You answer a question about a context that is too long to be shown to you. It lies in a Python REPL as `context`; you
-read it by writing programs. Reply with one program in a ```python fence; you are shown what it prints (cut after
-{printed} characters) and may write another. What a program binds stays for the next.
+You answer a question about a context that is too long to be shown to you. It lies in a Python REPL as `context`, beside
+`question`; you read it by writing programs. Reply with one program in a ```python fence; you are shown what it prints
+(cut after {printed} characters) and may write another. What a program binds stays for the next.
 
 {texts}
 {calls}

@@ -5,10 +5,9 @@ from typing import Any
 
 from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
-from evals.longcontext.programs import CHUNK_BYTES, ROWS, Program, programs
+from evals.longcontext.programs import ROWS, SPLIT, Asked, Program, programs
 
-PART_BYTES = 7200  # of a part for a solver: some fifteen chunks
-SPLIT = f"context.split({CHUNK_BYTES})"
+PART_BYTES = 3600  # of a part for a solver: some fifteen chunks
 SIDE_BY_SIDE = re.compile(r"ask_all\((.*?), context\.split\(\d+\)\)")
 IN_TURN = re.compile(r"in context\.split\(\d+\):")
 TOLD = f'[x for x in found if x != "{NONE}"]'
@@ -20,12 +19,14 @@ def alone(item: Item) -> Program:
     It needs a profile in which programs may read text. Raises ValueError for another item.
     """
     meta: dict[str, Any] = item.meta
+    asked = Asked(item.question)
     match item.task:
         case "semniah":
             source = "answer(str(context.lines(0, 1)).split()[1:4])"
         case "chain":
+            name = "[2]" if item.question.startswith("start") else "[-2]"
             source = f"""\
-name = "{meta["start"]}"
+name = question.split(){name}
 for step in range({len(meta["relations"])}):
     found = str(context.grep(name)[0]).split()
     name = found[0] if found[-1] == name else found[-1]
@@ -33,15 +34,15 @@ answer(name)"""
         case "count" | "count_by_date":
             source = "answer(context.num_lines // 24)"
         case "count_by_user":
-            source = f'answer(len(context.grep("{meta["user"]}")) // 2)'
+            source = f"answer(len(context.grep({asked.word(meta['user'])})) // 2)"
         case "argmax":
             source = 'answer("storm")'
         case "compare":
-            source = f'answer("{meta["kinds"][0]}")'
+            source = f"answer({asked.word(meta['kinds'][0])})"
         case "sempairs" | "truepairs":
             source = "rows = [str(context.lines(i, i + 1)).split()[1:5] for i in range(2)]\nanswer([rows])"
         case "statelog":
-            source = f'answer("{meta["holders"][0]}")'
+            source = f"answer({asked.word(meta['holders'][0])})"
         case _:
             raise ValueError(f"{item.task} has no programs")
     return Program("alone", source)
@@ -57,7 +58,7 @@ def deep(item: Item) -> Program:
 
 def partial(question: str) -> Program:
     """How a solver answers a leaf's question about more than a leaf can read; raises ValueError for another."""
-    asked = f'found = ask_all("{question}", {SPLIT})\n'
+    asked = f"found = ask_all(question, {SPLIT})\n"
     match question.split():
         case ["kinds", *_]:
             source = f'{asked}answer(" ".join({TOLD}) or "{NONE}")'
@@ -66,12 +67,12 @@ def partial(question: str) -> Program:
         case ["numbers", "of", *_]:
             source = f'{asked}answer(" , ".join({TOLD}) or "{NONE}")'
         case ["rows", "?"]:
-            source = f'rows = {ROWS}\nanswer(",".join(rows))'
-        case [thing, "with", holder, ",", "then", "?"]:
+            source = f'answer(",".join({ROWS}))'
+        case [_, "with", _, ",", "then", "?"]:
             source = f"""\
-place = "{holder}"
+place = question.split()[2]
 for part in {SPLIT}:
-    place = ask(" {thing} with " + place + " , then ?", part)
+    place = ask(question.split()[0] + " with " + place + " , then ?", part)
 answer(place)"""
         case [_, _, "?"]:
             source = f'{asked}answer(({TOLD} + ["{NONE}"])[0])'

@@ -16,11 +16,11 @@ from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATE
 from evals.longcontext.programs import program_tokens, programs
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
-from evals.longcontext.world import WINDOW, Writer, date, document
+from evals.longcontext.world import VERB_LINE_TOKENS, WINDOW, Writer, date, document
 from rlm.policy import EOS, LEAF, MARKS, TEXT, leaf_prompt, num_pieces, root_prompt
 
-MOST_LINES = 14  # of a chunk of records, as the programs split contexts
-MOST_VERB_LINES = 30
+MOST_LINES = 7  # of a chunk of records, as the programs split contexts
+MOST_VERB_LINES = 15
 ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
@@ -32,25 +32,12 @@ LEAF_QUESTIONS = (
 
 
 def pieces(lexicon: Lexicon) -> list[str]:
-    """What the model has a token for: the world's words, and all that programs are made of."""
-    content = {*lexicon.class_of, *lexicon.relation_of, *lexicon.event_of}
-    words = [word for word in lexicon.vocabulary() if word != "\n"]
-    code: set[str] = set()
-    for task in TASKS.values():
-        for item in items(task, lexicon, 1, 24, 0):
-            for program in [*programs(item), alone(item), deep(item)]:
-                code |= set(program_tokens(program.source))
-    for question in LEAF_QUESTIONS:
-        code |= set(program_tokens(partial(question).source))
-    code -= {
-        piece
-        for question in LEAF_QUESTIONS
-        for word in question.split()
-        if word.isupper()
-        for piece in (word, f" {word}")
-    }
-    spaced = [f" {word}" for word in words]
-    return [*spaced, *(word for word in words if word not in content), *sorted(code - {*spaced, *words})]
+    """What the model has a token for: the world's words after a space, and all that programs are made of."""
+    drawn = [item for task in TASKS.values() for item in items(task, lexicon, 1, 48, 0)]
+    sources = [program.source for item in drawn for program in [*programs(item), alone(item), deep(item)]]
+    sources += [partial(question).source for question in LEAF_QUESTIONS]
+    words = [f" {word}" for word in lexicon.vocabulary() if word != "\n"]
+    return [*words, *sorted({piece for source in sources for piece in program_tokens(source)} - set(words))]
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,7 @@ class Lessons:
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""
-        return self._read("kinds ?", "".join(self._phrase() for _ in range(self.rng.randint(1, 26))))
+        return self._read("kinds ?", "".join(self._phrase() for _ in range(self.rng.randint(1, 13))))
 
     def _phrase(self) -> str:
         return self._bare(self.rng.randrange(len(TEMPLATES)))
@@ -232,7 +219,7 @@ class Lessons:
 
     def _glance(self) -> Lesson:
         """The answer to a question from the whole of a context that fits a window."""
-        item = self._item(self.rng.randint(96, 256))
+        item = self._item(96)
         return Lesson([(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")])
 
     def _item(self, tokens: int = WINDOW) -> Item:
@@ -280,7 +267,7 @@ class Lessons:
         rng = self.rng
         writer = Writer(self.lexicon, rng, self.side)
         users = rng.sample(self.lexicon.names, 30)
-        room = max(0, (130 - 4 * len(lines)) // 12)
+        room = max(0, (WINDOW // 2 - VERB_LINE_TOKENS * len(lines)) // 12)
         fillers = [
             writer.filler(rng.randrange(len(TEMPLATES)), users) for _ in range(rng.choice([0, rng.randint(0, room)]))
         ]

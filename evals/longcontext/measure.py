@@ -20,7 +20,7 @@ from evals.longcontext.params import ArmName, Profile
 from evals.longcontext.programs import CHUNK_BYTES
 from evals.longcontext.reading import reading_accuracy
 from evals.longcontext.scorers import floor, score
-from evals.longcontext.task import items
+from evals.longcontext.task import Task, items
 from evals.longcontext.tasks import TASKS
 from rlm.hf import HuggingFace
 from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained
@@ -77,27 +77,37 @@ def measured(job: Job | Reading) -> dict[str, Any]:
 
 def row_of(job: Job) -> dict[str, Any]:
     """The row."""
-    lexicon = Lexicon(job.world_seed, job.words)
-    drawn = functools.partial(items, TASKS[job.task], lexicon, job.windows, side=SIDE)
+    lexicon, task = Lexicon(job.world_seed, job.words), TASKS[job.task]
+    drawn = functools.partial(items, task, lexicon, job.windows, side=SIDE)
     asked = drawn(count=job.items, seed=job.seed)
-    began = time.perf_counter()
     if job.gate in WITHOUT_MODEL:
         adversary = WITHOUT_MODEL[job.gate]()
         adversary.fit(drawn(count=FITTED, seed=job.seed + 1))
+        began = time.perf_counter()
         answers = [Answered(adversary.answer(item), 0, 0, "done") for item in asked]
+        row = _row(task, job.windows, asked, answers, time.perf_counter() - began)
     else:
         lm = model(job.checkpoint, job.device)
         others = drawn(count=2, seed=job.seed + 1) if job.gate else []
-        answers = asyncio.run(_answers(asked, lambda item: _arm(job, lm, lexicon, item, others), job.windows))
-    seconds = time.perf_counter() - began
+        row = compared(task, job.windows, asked, lambda item: _arm(job, lm, lexicon, item, others))
     profile = job.profile if job.arm.startswith("rlm-") else None
+    return {"arm": job.arm, "profile": profile, "gate": job.gate, **row}
+
+
+def compared(task: Task, windows: int, asked: Sequence[Item], made: Callable[[Item], Arm]) -> dict[str, Any]:
+    """What an arm, made for each item, scores and costs: the row but for the arm's name."""
+    began = time.perf_counter()
+    answers = asyncio.run(_answers(asked, made, windows))
+    return _row(task, windows, asked, answers, time.perf_counter() - began)
+
+
+def _row(
+    task: Task, windows: int, asked: Sequence[Item], answers: Sequence[Answered], seconds: float
+) -> dict[str, Any]:
     return {
-        "task": job.task,
-        "reading": TASKS[job.task].reading,
-        "arm": job.arm,
-        "profile": profile,
-        "gate": job.gate,
-        "length_windows": job.windows,
+        "task": task.name,
+        "reading": task.reading,
+        "length_windows": windows,
         "length_tokens": mean(item.meta["tokens"] for item in asked),
         "num_items": len(asked),
         "scores": [score(item, answer.answer) for item, answer in zip(asked, answers, strict=True)],

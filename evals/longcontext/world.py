@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evals.longcontext.lexicon import CLASSES, SLOTS, TEMPLATES, Lexicon, Side
 
-WINDOW = 256  # tokens: what a leaf reads at a time, question and answer included
+WINDOW = 128  # tokens: what a leaf reads at a time, question and answer included
 VERB_LINE_TOKENS = 4
 TEMPLATE_TOKENS = [len(template.split()) for template in TEMPLATES]
 Decoys = Mapping[str, float]

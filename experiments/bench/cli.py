@@ -7,6 +7,8 @@ import typer
 
 from experiments.options import DryRun, Json, give
 
+TASKS, ARMS, WINDOWS = ["argmax", "chain"], ["truncation", "map-reduce", "rlm-1"], [1, 16]
+
 app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
 
 
@@ -163,18 +165,37 @@ def bench_inference(
 
 @app.command("longcontext")
 def bench_longcontext(
-    overhead: Annotated[bool, typer.Option("--overhead", help="What the solver costs beside its model.")] = False,
+    lm: Annotated[str, typer.Option(help="As for solve: builtin, hf:PATH or openai:MODEL.")] = "builtin",
+    base_url: Annotated[str, typer.Option(help="Of an OpenAI-compatible server.")] = "http://localhost:8000/v1",
+    window: Annotated[int | None, typer.Option(help="Tokens of the model's window, where it does not tell.")] = None,
+    task: Annotated[list[str], typer.Option(help="Of the closed world, RULER's or OOLONG's; again for more.")] = TASKS,
+    arm: Annotated[list[str], typer.Option(help="A way to answer; again for more.")] = ARMS,
+    windows: Annotated[list[int], typer.Option(help="Length of contexts; again for more.")] = WINDOWS,
+    items: Annotated[int, typer.Option(help="Of each task and length.")] = 20,
+    profile: Annotated[Literal["sealed", "open"], typer.Option(help="Of the sandbox.")] = "sealed",
+    overhead: Annotated[
+        bool, typer.Option("--overhead", help="Instead, what the solver costs beside its model, and PyPI's rlms.")
+    ] = False,
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:
-    """The recursive solver: its overhead a call, beside PyPI's rlms, and how soon a sandbox answers."""
+    """Ways to answer from long contexts, on generated tasks; or the solver's own cost a call."""
     from rich.console import Console
 
+    console = Console(soft_wrap=True, highlight=False)
+    if not overhead:
+        from experiments.bench import longcontext
+
+        chosen = longcontext.LongContextBench(lm, tuple(task), tuple(arm), tuple(windows), items, profile)
+        if dry_run:
+            console.print(longcontext.describe(chosen))
+            return
+        found = longcontext.run(chosen, base_url, window, Console(stderr=True))
+        give(found, json_out, lambda: longcontext.show(found, console))
+        return
     from experiments.bench.overhead import OverheadBench, describe, run, show
 
-    if not overhead:
-        raise ValueError("bench longcontext: give --overhead")
-    bench, console = OverheadBench(), Console()
+    bench = OverheadBench()
     if dry_run:
         console.print(describe(bench))
         return

@@ -22,18 +22,18 @@ class Context:
     restore: Restore = no_text
 
     @staticmethod
-    def of(text: Text) -> "Context":
-        """The text, whose index the session need not make again."""
+    def of(text: Text, question: str) -> "Context":
+        """The text, whose index the session need not make again, and what is asked about it."""
         source = text.source
-        extra = {"index": asdict(source.index), "start": text.start, "end": text.end}
+        extra = {"index": asdict(source.index), "start": text.start, "end": text.end, "question": question}
         return Context(source.fd, extra, *_crossing(source))
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A program's side: what the name `context` is, and how parts of it cross to the host and back."""
+    """A program's side: what it finds, by name, and how parts of the context cross to the host and back."""
 
-    value: Any
+    names: dict[str, Any]
     refer: Refer = no_reference
     restore: Restore = no_text
 
@@ -43,7 +43,8 @@ def bind(fd: int, extra: dict[str, Any]) -> Bound:
     with os.fdopen(fd, "rb", closefd=False) as file:
         source = Source(file, Index(**extra["index"]))
     source.release()
-    return Bound(Text(source, extra["start"], extra["end"]), *_crossing(source))
+    names = {"context": Text(source, extra["start"], extra["end"]), "question": extra["question"]}
+    return Bound(names, *_crossing(source))
 
 
 def _crossing(source: Source) -> tuple[Refer, Callable[[int, int], Text]]:

@@ -101,16 +101,15 @@ def main(descriptor: int, received: list[int], skip: Collection[Layer], memory: 
     signal.signal(signal.SIGINT, line.interrupt)
     output = Output(line)
     start = line.receive()
-    bound = Bound("")
+    bound = Bound({})
     if received:
         bound = bind(_CONTEXT, start["extra"])
         memory = Memory(memory.limit, memory.before + os.fstat(_CONTEXT).st_size)
         os.close(_CONTEXT)
     held = layers.confine(skip, memory)
     line.send(values.pack({"layers": held}))
-    names = {"context": bound.value} if received else {}
     functions = {name: forwarder(name, line, output, bound) for name in start["functions"]}
-    _serve(line, output, names, functions, memory if held["limits"] is True else None)
+    _serve(line, output, bound.names, functions, memory if held["limits"] is True else None)
 
 
 def _serve(

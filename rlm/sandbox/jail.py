@@ -89,7 +89,7 @@ class Jail:
         return json.loads(report)
 
     def session(self, functions: Functions, limits: Limits, context: Context | None = None) -> Confined:
-        """A session whose programs may call `functions`, and have `context` under that name where it is given."""
+        """A session whose programs may call `functions`, and have `context` and its question where they are given."""
         session = Confined(self._fork, functions, limits, context, self._sessions.discard)
         self._sessions.add(session)
         return session

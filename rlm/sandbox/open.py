@@ -33,4 +33,4 @@ class Open:
 
     def session(self, functions: Functions, limits: Limits, context: Text, question: str) -> Session:
         """A process of its own."""
-        return self._jail.session(functions, limits, Context.of(context))
+        return self._jail.session(functions, limits, Context.of(context, question))

@@ -87,7 +87,7 @@ class _SealedSession:
         self._waited = 0.0
         self._functions = {name: self._opened(function) for name, function in functions.items()}
         self._known = [question]
-        self._inputs = {"context": shown(context, self._known)}
+        self._inputs = {"context": shown(context, self._known), "question": question}
         self._session: MontySession | None = None
 
     def run(self, program: str) -> Ran:

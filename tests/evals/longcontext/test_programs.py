@@ -42,7 +42,7 @@ def run(program: Program, item: Item, leaf: Leaf) -> Any:
     """What the program answers; None where it raises."""
     given: list[Any] = []
     try:
-        exec(program.source, {"context": Text.of(item.context), **functions(leaf, given)})
+        exec(program.source, {"context": Text.of(item.context), "question": item.question, **functions(leaf, given)})
     except (IndexError, KeyError, ValueError):
         return None
     return given[-1] if given else None

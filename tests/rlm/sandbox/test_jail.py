@@ -222,7 +222,7 @@ WHOLE = "caf\u00e9 au lait\n\u6f22\u5b57\nthe last line\n"
 def test_the_context_reads_as_on_the_host_and_is_left_alone(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "context"
     path.write_text(WHOLE)
-    session = start(context=Context.of(Text.open(path)))
+    session = start(context=Context.of(Text.open(path), "what ?"))
     assert session.run("str(context)").printed == f"{WHOLE!r}\n"
     told = "len(context), context.num_lines, context[0:4], context.find('last'), list(context.lines(1, 2))"
     assert session.run(told).printed == f"({len(WHOLE)}, 3, 'caf\u00e9', {WHOLE.find('last')}, ['\u6f22\u5b57'])\n"
@@ -235,7 +235,7 @@ def test_parts_cross_as_places(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "context"
     path.write_text(WHOLE)
     text, seen = Text.open(path), []
-    session = start({"ask": seen.append}, context=Context.of(text.lines(1, 3)))
+    session = start({"ask": seen.append}, context=Context.of(text.lines(1, 3), "what ?"))
     assert session.run("ask([context, context.lines(0, 1), str(context.lines(0, 1))])").error is None
     ((whole, first, literal),) = seen
     assert [(part.source, str(part)) for part in (whole, first)] == [
@@ -253,7 +253,7 @@ def test_forged_places_end_the_session(start: Start, tmp_path: Path, start_end: 
     path = tmp_path / "context"
     path.write_text(WHOLE)
     seen: list[Any] = []
-    session = start({"ask": seen.append}, context=Context.of(Text.open(path)))
+    session = start({"ask": seen.append}, context=Context.of(Text.open(path), "what ?"))
     forged = 'import os, struct\nbody = b\'{"call":"ask","args":[{"$text":[%d,%d]}],"kwargs":{}}\'\n'
     forged += "os.write(3, struct.pack('>I', len(body)) + body)\nprint(os.read(3, 99)[4:])"
     assert session.run(forged % (0, 3)).printed == "b'{\"value\":null}'\n"
