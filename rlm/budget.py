@@ -89,6 +89,13 @@ class Ledger:
     def __post_init__(self) -> None:
         self.began = self.clock()
         self.path: tuple[Ledger, ...] = (self, *(self.parent.path if self.parent else ()))  # up to the root
+        self._capped: list[Counter] = [
+            counter for counter in COUNTERS if any(getattr(node.budget, counter) is not None for node in self.path)
+        ]
+        self._end = min(
+            (node.began + node.budget.seconds for node in self.path if node.budget.seconds is not None),
+            default=math.inf,
+        )
 
     def child(self, budget: Budget | None = None) -> "Ledger":
         """A node below this one; what it spends is spent here too."""
@@ -100,7 +107,7 @@ class Ledger:
         Raises Exhausted where this node or one above it has not as much, or no time.
         """
         asked = {"calls": 1, "tokens": tokens, "usd": usd}
-        for counter in COUNTERS:
+        for counter in self._capped:
             if asked[counter] > self.left(counter):
                 raise Exhausted(counter, asked[counter], self.left(counter))
         if self.seconds_left <= 0:
@@ -126,8 +133,7 @@ class Ledger:
     @property
     def seconds_left(self) -> float:
         """The least of this node and those above it; infinite without a cap."""
-        caps = [(node.budget.seconds, node.seconds) for node in self.path]
-        return min((cap - seconds for cap, seconds in caps if cap is not None), default=math.inf)
+        return self._end - self.clock()
 
 
 def _add(sums: Spent, calls: int, tokens: int, usd: float) -> None:

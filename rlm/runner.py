@@ -3,12 +3,37 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from queue import SimpleQueue
 from typing import Any
 
 from rlm.sandbox.session import Ran, Session
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class Said(asyncio.Future[Work | Ran | None]):
+    """What a program's thread said. The task that waits goes on within `tell`.
+
+    The loop's next turn, in which `set_result` would have it go on, begins with a system call, and so lets the thread
+    have the interpreter before its answer is there.
+    """
+
+    _waiting: tuple[Callable[[Any], object], Context]
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """Of the task that waits."""
+        assert context is not None, "only a task waits"
+        self._waiting = fn, context
+        super().add_done_callback(fn, context=context)
+
+    def tell(self, said: Work | Ran | None) -> None:
+        """Sets the result, unless the task was cancelled meanwhile."""
+        if not self.done():
+            go_on, context = self._waiting
+            self.remove_done_callback(go_on)
+            self.set_result(said)
+            context.run(go_on, self)
 
 
 class Runner:
@@ -21,7 +46,7 @@ class Runner:
     def __init__(self) -> None:
         self.over = False
         self._loop = asyncio.get_running_loop()
-        self._said: asyncio.Future[Work | Ran | None] = self._loop.create_future()
+        self._said = Said(loop=self._loop)
         self._answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
 
     async def run(self, session: Session, program: str) -> Ran:
@@ -34,9 +59,9 @@ class Runner:
         try:
             while callable(said := await self._said):
                 answer = await _answer(said)
-                self._said = self._loop.create_future()
+                self._said = Said(loop=self._loop)
                 self._answers.put(answer)
-            self._said, ended = self._loop.create_future(), True
+            self._said, ended = Said(loop=self._loop), True
         finally:
             if not ended:
                 self.over = True
@@ -64,11 +89,7 @@ class Runner:
                 self._say(ran)
 
     def _say(self, said: Work | Ran | None) -> None:
-        self._loop.call_soon_threadsafe(self._hear, said)
-
-    def _hear(self, said: Work | Ran | None) -> None:
-        if not self._said.done():  # else it was cancelled, and the run is over
-            self._said.set_result(said)
+        self._loop.call_soon_threadsafe(lambda: self._said.tell(said))
 
 
 async def _answer(work: Work) -> tuple[Any, Exception | None]:
