@@ -71,7 +71,7 @@ class Reservation:
         assert tokens <= self.tokens, f"{tokens} tokens of a call that reserved {self.tokens}"
         assert usd <= self.usd + 1e-12, f"{usd} usd of a call that reserved {self.usd}"
         self.open = False
-        for node in self.ledger.up():
+        for node in self.ledger.path:
             _add(node.reserved, -1, -self.tokens, -self.usd)
             _add(node.spent, 1, tokens, usd)
 
@@ -88,18 +88,18 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.began = self.clock()
+        self.path: tuple[Ledger, ...] = (self, *(self.parent.path if self.parent else ()))  # up to the root
+        self._capped: list[Counter] = [
+            counter for counter in COUNTERS if any(getattr(node.budget, counter) is not None for node in self.path)
+        ]
+        self._end = min(
+            (node.began + node.budget.seconds for node in self.path if node.budget.seconds is not None),
+            default=math.inf,
+        )
 
     def child(self, budget: Budget | None = None) -> "Ledger":
         """A node below this one; what it spends is spent here too."""
         return Ledger(budget or Budget(), self, self.clock)
-
-    def up(self) -> "list[Ledger]":
-        """This node and all above it."""
-        nodes, node = [], self
-        while node is not None:
-            nodes.append(node)
-            node = node.parent
-        return nodes
 
     def reserve(self, tokens: int, usd: float = 0.0) -> Reservation:
         """Room for one call that costs at most so much.
@@ -107,19 +107,19 @@ class Ledger:
         Raises Exhausted where this node or one above it has not as much, or no time.
         """
         asked = {"calls": 1, "tokens": tokens, "usd": usd}
-        for counter in COUNTERS:
+        for counter in self._capped:
             if asked[counter] > self.left(counter):
                 raise Exhausted(counter, asked[counter], self.left(counter))
         if self.seconds_left <= 0:
             raise Exhausted("seconds", 0, 0)
-        for node in self.up():
+        for node in self.path:
             _add(node.reserved, 1, tokens, usd)
         return Reservation(self, tokens, usd)
 
     def left(self, counter: Counter) -> float:
         """The least that this node and those above it have; infinite without a cap."""
         least = math.inf
-        for node in self.up():
+        for node in self.path:
             cap = getattr(node.budget, counter)
             if cap is not None:
                 least = min(least, cap - getattr(node.spent, counter) - getattr(node.reserved, counter))
@@ -133,8 +133,7 @@ class Ledger:
     @property
     def seconds_left(self) -> float:
         """The least of this node and those above it; infinite without a cap."""
-        caps = [(node.budget.seconds, node.seconds) for node in self.up()]
-        return min((cap - seconds for cap, seconds in caps if cap is not None), default=math.inf)
+        return self._end - self.clock()
 
 
 def _add(sums: Spent, calls: int, tokens: int, usd: float) -> None:

@@ -21,7 +21,7 @@ class Caller:
     def __init__(self, trace: Trace, concurrency: int) -> None:
         self.trace = trace
         self._places = asyncio.Semaphore(concurrency)
-        self._settled = asyncio.Condition()
+        self._settled = asyncio.Event()  # set for a moment, for those that wait
         self._under_way = 0
 
     async def call(
@@ -61,23 +61,24 @@ class Caller:
                 usd = lm.price.of(*spent)
                 reserved.settle(sum(spent), usd)
                 self._under_way -= 1
-                async with self._settled:
-                    self._settled.notify_all()
-                self.trace.write(
-                    "call",
-                    node=node,
-                    kind=kind,
-                    model=lm.name,
-                    key=call_key(lm.name, messages, max_tokens),
-                    messages=[[message.role, message.content] for message in messages],
-                    reply=reply.text if reply else None,
-                    error=None if reply else error,
-                    replayed=reply.replayed if reply else False,
-                    prompt_tokens=spent[0],
-                    completion_tokens=spent[1],
-                    usd=usd,
-                    seconds=time.perf_counter() - began,
-                )
+                self._settled.set()
+                self._settled.clear()
+                if self.trace.kept:
+                    self.trace.write(
+                        "call",
+                        node=node,
+                        kind=kind,
+                        model=lm.name,
+                        key=call_key(lm.name, messages, max_tokens),
+                        messages=[[message.role, message.content] for message in messages],
+                        reply=reply.text if reply else None,
+                        error=None if reply else error,
+                        replayed=reply.replayed if reply else False,
+                        prompt_tokens=spent[0],
+                        completion_tokens=spent[1],
+                        usd=usd,
+                        seconds=time.perf_counter() - began,
+                    )
 
     async def _reserved(self, ledger: Ledger, tokens: int, usd: float) -> Reservation:
         """Room for the call; where those under way hold it, once they have told what they need of it."""
@@ -87,9 +88,7 @@ class Caller:
             except Exhausted as over:
                 if over.counter == "seconds" or not self._under_way:
                     raise
-                async with self._settled:
-                    if self._under_way:
-                        await self._settled.wait()
-                continue
-            self._under_way += 1
-            return reserved
+                await self._settled.wait()
+            else:
+                self._under_way += 1
+                return reserved

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm.budget import Ledger
 from rlm.calls import TooLong
+from rlm.runner import Runner
 from rlm.text import Text
 
 if TYPE_CHECKING:
@@ -29,11 +30,9 @@ class Node:
 
     def __init__(self, tree: "Tree", number: int, depth: int, ledger: Ledger, question: str) -> None:
         self.tree, self.number, self.depth, self.ledger, self.question = tree, number, depth, ledger, question
-        self.loop = asyncio.get_running_loop()
+        self.runner = Runner()
         self.best: Any = None
         self.ready = False
-        self.over = False
-        self._waiting: set[Future[Any]] = set()
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """What its programs may call."""
@@ -56,36 +55,19 @@ class Node:
 
     def ask(self, question: str, text: Text | str) -> str:
         """A model's answer about a text."""
-        return self._await(self._ask(question, checked(text)))
+        return self.runner.call(partial(self._ask, question, checked(text)))
 
     def ask_all(self, question: str, texts: Sequence[Text | str]) -> list[str]:
         """The same of each text, side by side."""
-        return self._await(self._all(self._ask, question, all_checked(texts)))
+        return self.runner.call(partial(self._all, self._ask, question, all_checked(texts)))
 
     def rlm(self, question: str, text: Text | str) -> Any:
         """A solver's answer about a text."""
-        return self._await(self._rlm(question, checked(text)))
+        return self.runner.call(partial(self._rlm, question, checked(text)))
 
     def rlm_all(self, question: str, texts: Sequence[Text | str]) -> list[Any]:
         """The same of each text, side by side."""
-        return self._await(self._all(self._rlm, question, all_checked(texts)))
-
-    def _await(self, work: Coroutine[Any, Any, Found]) -> Found:
-        if self.over:
-            work.close()
-            raise RuntimeError("the run is over")
-        waiting = asyncio.run_coroutine_threadsafe(work, self.loop)
-        self._waiting.add(waiting)
-        try:
-            return waiting.result()
-        finally:
-            self._waiting.discard(waiting)
-
-    def cancel(self) -> None:
-        """Ends what its program waits for, when the run itself is to end: the program is told of an error."""
-        self.over = True
-        for waiting in list(self._waiting):
-            waiting.cancel()
+        return self.runner.call(partial(self._all, self._rlm, question, all_checked(texts)))
 
     async def _all(
         self, one: Callable[[str, Text | str], Coroutine[Any, Any, Found]], question: str, texts: Sequence[Text | str]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
 Listen = Callable[[dict[str, Any]], None]
 
 
@@ -32,10 +34,15 @@ class Trace:
             self._file.close()
             self._file = None
 
+    @property
+    def kept(self) -> bool:
+        """Whether anybody has the events."""
+        return self._file is not None or self.listen is not None
+
     def write(self, event: str, **fields: Any) -> None:
         """Adds an event; it is in the file when this returns."""
         if self._file is not None:
-            self._file.write(json.dumps({"event": event, **fields}, ensure_ascii=False, default=str) + "\n")
+            self._file.write(ENCODER.encode({"event": event, **fields}) + "\n")
             self._file.flush()
         if self.listen is not None:
             self.listen({"event": event, **fields})

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,11 +82,8 @@ class Tree:
                 if node.ready:
                     return Outcome(node.best, "done", "")
                 messages = (*messages, Message("assistant", reply.text), asked.prompts.told(output))
-        except asyncio.CancelledError:
-            node.cancel()
-            raise
         finally:
-            if not node.over:  # else its program may run still, and the session is left to the sandbox's end
+            if not node.runner.over:  # else its program may run still, and the session is left to the sandbox's end
                 session.close()
         return Outcome(node.best, "exhausted", f"max_turns {asked.max_turns}: no final answer until then")
 
@@ -99,9 +95,8 @@ class Tree:
         left = node.ledger.seconds_left
         try:
             async with asyncio.timeout(None if math.isinf(left) else left):
-                ran = await _in_thread(session, program)
+                ran = await node.runner.run(session, program)
         except TimeoutError:
-            node.cancel()
             raise Exhausted("seconds", 0, 0) from None
         self.trace.write("program", node=node.number, code=program, **vars(ran))
         return _told(ran)
@@ -109,31 +104,6 @@ class Tree:
     def _setting(self, node: Node, printed: int) -> Setting:
         room = self.models[-1].window - self.asked.leaf_tokens - LEAF_PROMPT_TOKENS
         return Setting(self.sandbox.profile, node.depth, printed, max(0, room) * CHARACTERS_A_TOKEN)
-
-
-async def _in_thread(session: Session, program: str) -> Ran:
-    """Runs a program in a thread that nothing waits for: a run that is interrupted ends before its program does."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[Ran] = loop.create_future()
-
-    def settle(ran: Ran | None) -> None:
-        if found.cancelled():
-            return
-        if ran is None:
-            found.set_exception(RuntimeError("the sandbox failed; its traceback is above"))
-        else:
-            found.set_result(ran)
-
-    def run() -> None:
-        ran = None
-        try:
-            ran = session.run(program)
-        finally:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, ran)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await found
 
 
 def _fitting(messages: Messages, num_kept: int, lm: LanguageModel, max_tokens: int) -> Messages:
