@@ -84,6 +84,7 @@ def test_a_text_ends_at_its_end(folder: Path, alone, run, monkeypatch: pytest.Mo
 def test_a_chat_template_is_used_where_there_is_one(folder: Path) -> None:
     lm = HuggingFace(folder)
     assert lm.num_tokens(said("abc")) == lm.most_tokens(said("abc")) == 4
+    lm = HuggingFace(folder)
     lm._tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     assert lm.num_tokens(said("abc")) == len("<user>abc")
 

@@ -104,10 +104,10 @@ def test_what_it_does_not_tell_and_what_it_does_not_have(served: Served, folder:
 def test_an_answer_is_no_longer_than_was_asked_and_a_prompt_no_longer_than_the_window(
     served: Served, folder: Path, run
 ) -> None:
-    asked = (Message("user", root_prompt(QUESTION, len(KINDS))),)
+    asked = (Message("user", root_prompt(QUESTION, len(KINDS), 1)),)
     reply = run(connect(str(folder), served.url, window=WINDOW).complete(asked, 3))
     assert (reply.text, reply.completion_tokens) == ("answer(ask_all", 3)
-    with pytest.raises(ModelError, match="7 tokens read and 3 written do not fit a window of 9: give less text"):
+    with pytest.raises(ModelError, match="9 tokens read and 3 written do not fit a window of 9: give less text"):
         run(connect(str(folder), served.url, window=9).complete(asked, 3))
 
 

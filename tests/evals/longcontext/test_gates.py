@@ -39,7 +39,7 @@ def test_a_leaf_prompt_can_be_read_back(task: str, drawn: Drawn) -> None:
             assert parse_leaf(leaf_prompt(item.question, text)) == (item.question, text)
     assert parse_leaf(leaf_prompt("opposite of storm ?", "")) == ("opposite of storm ?", "")
     assert parse_leaf(leaf_prompt("pairs ?", "a\n\n  b\n")) == ("pairs ?", "a\n\n  b\n")
-    assert parse_leaf(root_prompt(item.question, 90)) is None
+    assert parse_leaf(root_prompt(item.question, 90, 1)) is None
     assert parse_leaf(f"{leaf_prompt('q', 'text')} said") is None
 
 
@@ -106,7 +106,7 @@ def test_what_an_oracle_does_not_answer(run, drawn: Drawn, lexicon: Lexicon) -> 
 def test_a_gate_passes_on_what_it_does_not_change(run, lexicon: Lexicon) -> None:
     lm = Scripted(["answer(1)", "more"], window=123)
     gate = OracleLeaf(lm, lexicon)
-    asked = (Message("user", root_prompt("q", 5)),)
+    asked = (Message("user", root_prompt("q", 5, 1)),)
     reply = run(gate.complete(asked, 9))
     assert (reply.text, reply.tokens, lm.heard) == ("answer(1)", lm.num_tokens(asked) + 1, [asked])
     assert (gate.window, gate.price, gate.num_tokens(asked)) == (123, lm.price, gate.most_tokens(asked))
