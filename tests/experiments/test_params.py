@@ -11,7 +11,7 @@ from experiments.params import Params, build, load
 from models.ladder import Shape
 from sweeps.grid import Block, cells
 
-PRESETS = ("smoke", "laptop", "inference", "full", "gpu", "cluster")
+PRESETS = ("smoke", "laptop", "inference", "longcontext", "full", "gpu", "cluster")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
