@@ -23,7 +23,9 @@ PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
 ROOT_TOKENS, LEAF_TOKENS = 96, 40  # of a reply at most, its end included
-MOST_OUTPUT = 48  # characters that a root is shown: it was trained on the beginnings of errors
+ERRORS = ("IndexError", "KeyError", "NameError", "SyntaxError", "TypeError", "ValueError")  # that a root is told of
+NO_ERROR = "Error"  # another, or none
+ERROR = re.compile(r"\w+Error")
 ROOT, LEAF, LINES, DEPTH, CODE, OUT, TEXT, ANSWER = (
     f"<|{role}|>" for role in ("root", "leaf", "lines", "depth", "code", "out", "text", "answer")
 )
@@ -44,8 +46,9 @@ def root_prompt(question: str, num_lines: int, depth: int) -> str:
 
 
 def told_prompt(output: str) -> str:
-    """What a program gave, up to where the next begins."""
-    return f"{OUT}{_plain(output)[:MOST_OUTPUT]}{CODE}"
+    """What error a program raised, up to where the next begins: the window has no room for more."""
+    found = ERROR.search(output)
+    return f"{OUT} {found[0] if found and found[0] in ERRORS else NO_ERROR}{CODE}"
 
 
 def leaf_prompt(question: str, text: str) -> str:
@@ -83,7 +86,7 @@ class Trained:
         return (Message("user", root_prompt(question, context.num_lines, setting.depth)),)
 
     def told(self, output: str) -> Message:
-        """The beginning of an output."""
+        """The error."""
         return Message("user", told_prompt(output))
 
     def leaf(self, question: str, text: str) -> Messages:

@@ -107,9 +107,12 @@ class Tree:
 
 
 def _fitting(messages: Messages, num_kept: int, lm: LanguageModel, max_tokens: int) -> Messages:
-    """The messages, but for the earliest programs and outputs that the window has no room for."""
-    while lm.num_tokens(messages) + max_tokens > lm.window and len(messages) > num_kept + 2:
-        messages = (*messages[:num_kept], *messages[num_kept + 2 :])
+    """The messages, but for the earliest programs and outputs that the window has no room for, and the last program."""
+    while lm.num_tokens(messages) + max_tokens > lm.window and len(messages) > num_kept + 1:
+        dropped = 2 if len(messages) > num_kept + 2 else 1
+        messages = (*messages[:num_kept], *messages[num_kept + dropped :])
+        if dropped == 1:
+            break
     return messages
 
 

@@ -17,13 +17,25 @@ from evals.longcontext.programs import program_tokens, programs
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
 from evals.longcontext.world import VERB_LINE_TOKENS, WINDOW, Writer, date, document
-from rlm.policy import EOS, LEAF, MARKS, TEXT, leaf_prompt, num_pieces, root_prompt
+from rlm.policy import (
+    EOS,
+    ERRORS,
+    LEAF,
+    MARKS,
+    NO_ERROR,
+    TEXT,
+    leaf_prompt,
+    num_pieces,
+    root_prompt,
+    told_prompt,
+)
 
 MOST_LINES = 7  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 15
 ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
+RECOVERED = 0.15  # of those of depth 1: after a program that failed
 PARTIAL = 0.2  # of those of depth 1: for a leaf's question, as solvers of depth 2 ask
 LEAF_QUESTIONS = (
     "kinds ?", "kinds ?", "kinds by USER ?", "kinds in MONTH ?", "count of KIND ?", "numbers of KIND ?", "rows ?",
@@ -36,7 +48,7 @@ def pieces(lexicon: Lexicon) -> list[str]:
     drawn = [item for task in TASKS.values() for item in items(task, lexicon, 1, 48, 0)]
     sources = [program.source for item in drawn for program in [*programs(item), alone(item), deep(item)]]
     sources += [partial(question).source for question in LEAF_QUESTIONS]
-    words = [f" {word}" for word in lexicon.vocabulary() if word != "\n"]
+    words = [f" {word}" for word in (*lexicon.vocabulary(), *ERRORS, NO_ERROR) if word != "\n"]
     return [*words, *sorted({piece for source in sources for piece in program_tokens(source)} - set(words))]
 
 
@@ -205,8 +217,12 @@ class Lessons:
             chosen = rng.choices(strategies, [PREFERRED] + [1.0] * (len(strategies) - 1))[0]
         else:
             chosen = deep(item) if depth else alone(item)
-        num_lines = int(10 ** rng.uniform(1, 4.6))
-        return Lesson([(root_prompt(question, num_lines, depth), chosen.source + EOS)])
+        prompt = root_prompt(question, int(10 ** rng.uniform(1, 4.6)), depth)
+        if depth == 1 and question == item.question and rng.random() < RECOVERED:
+            # What came before does not fit the window; another way than the one it is likely to have tried.
+            prompt += told_prompt(rng.choice((*ERRORS, NO_ERROR)))
+            chosen = rng.choice(programs(item)[1:])
+        return Lesson([(prompt, chosen.source + EOS)])
 
     def _leaf_question(self) -> str:
         """One that a solver may be asked about a part that is too long for a leaf."""

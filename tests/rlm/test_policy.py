@@ -51,8 +51,10 @@ def test_lines_beyond_the_marks_end_plainly() -> None:
 
 def test_a_root_is_told_of_lines_depth_and_outputs() -> None:
     assert root_prompt("which ?", 1490, 1) == f"{ROOT} which ?{LINES} 1 4 9 0{DEPTH} 1{CODE}"
-    assert told_prompt("IndexError: " + "x" * 99).startswith(f"{OUT}IndexError: x")
-    assert len(told_prompt("x" * 99)) < 70
+    assert told_prompt("Traceback ...\nIndexError: list index out of range") == f"{OUT} IndexError{CODE}"
+    assert (
+        told_prompt("ZeroDivisionError: division by zero") == told_prompt("[nothing printed]") == f"{OUT} Error{CODE}"
+    )
 
 
 def test_messages_are_the_prompts(tokenizer: AutoTokenizer) -> None:
@@ -65,7 +67,7 @@ def test_messages_are_the_prompts(tokenizer: AutoTokenizer) -> None:
         {"role": "assistant", "content": 'answer("storm")'},
         {"role": "user", "content": prompts.told("NameError").content},
     ]
-    whole = f'{begun[0].content}answer("storm"){EOS}{OUT}NameError{CODE}'
+    whole = f'{begun[0].content}answer("storm"){EOS}{OUT} NameError{CODE}'
     assert tokenizer.apply_chat_template(told, tokenize=False) == whole
     assert prompts.program("") is None
     assert prompts.program("answer(1)") == "answer(1)"
