@@ -25,9 +25,10 @@ from analysis.wording_inference import factor, open_between
 
 Row = Mapping[str, Any]
 AT_CHANCE = {
-    "shuffled_leaf": "Answers of the model that reads are dealt out anew among its calls: what still scores, the text "
-    "was not read for.",
-    "constant_leaf": "Every call gets the same answer: what still scores stands in the question or the program.",
+    "shuffled_leaf": "Every call is answered about a text drawn from another context: what still scores, the text was "
+    "not read for.",
+    "constant_leaf": "Every call is answered about the same text of another context: what still scores stands in the "
+    "question or the program.",
     "regex": "The best of the rules that search without reading, chosen on other items: what it scores a task gives "
     "away.",
     "bag_of_words": "Naive Bayes over the words of question and text, in any order: the same, of words.",

@@ -2,10 +2,12 @@
 
 import itertools
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from evals.abilities.write import write_lines
 from evals.longcontext.lessons import Lessons, pieces
+from evals.longcontext.lexicon import Side
 from experiments.project import WORLD, WORLD_TOKENS, Project
 from rlm.policy import policy_tokenizer
 from sweeps.corpus.documents import build_documents
@@ -18,7 +20,11 @@ def build_world(project: Project) -> dict[str, Any]:
     params = project.world
     lexicon = params.lexicon
     policy_tokenizer(pieces(lexicon)).save_pretrained(TOKENIZER)
-    for path, side, count in ((DOCUMENTS, "train", params.lessons), (VALIDATION, "held-out", params.held_out)):
+    sides: list[tuple[Path, Side, int]] = [
+        (DOCUMENTS, "train", params.lessons),
+        (VALIDATION, "held-out", params.held_out),
+    ]
+    for path, side, count in sides:
         lessons = itertools.islice(Lessons(lexicon, params.seed, side), count)
         write_lines(path, (lesson.row() for lesson in lessons))
     return build_documents(DOCUMENTS, VALIDATION, TOKENIZER, asdict(params), WORLD_TOKENS)

@@ -72,7 +72,8 @@ class Lessons:
     """Draws lessons."""
 
     def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train") -> None:
-        self.lexicon, self.side = lexicon, side
+        self.lexicon = lexicon
+        self.side: Side = side
         self.rng = random.Random(f"lessons {lexicon.seed} {seed} {side}")
         self._vocabulary = list(lexicon.class_of)
         self._verbs: dict[str, list[str]] = {}
