@@ -30,6 +30,7 @@ from rlm.text import Text
 
 SIDE: Side = "held-out"  # of the compositions: those that no lesson has
 TOGETHER = 1024  # windows of contexts that are worked on side by side, so that the model's batches fill
+TURNS = 4  # programs of a solver: what a root has not found by then it does not find
 FITTED = 60  # items of the same kind that adversaries learn from
 GateName = Literal["shuffled_leaf", "constant_leaf", "oracle_leaf", "oracle_program", "regex", "bag_of_words"]
 GATES: tuple[GateName, ...] = (
@@ -141,10 +142,11 @@ async def _answers(drawn: Sequence[Item], made: Callable[[Item], Arm], windows: 
 def _arm(job: Job, lm: HuggingFace, lexicon: Lexicon, item: Item, others: Sequence[Item]) -> Arm:
     sandbox = Sealed if job.profile == "sealed" else Open
     if job.gate is None:
-        dials = {"sandbox": sandbox, "reply_tokens": ROOT_TOKENS} if job.arm.startswith("rlm-") else {}
+        recursive = {"sandbox": sandbox, "reply_tokens": ROOT_TOKENS, "max_turns": TURNS}
+        dials = recursive if job.arm.startswith("rlm-") else {}
         return arm(job.arm, lm, Trained(), LEAF_TOKENS, **dials)
     gated = _gated(job.gate, lm, lexicon, item, [str(part) for other in others for part in _parts(other)])
-    return Recursive(gated, Trained(), LEAF_TOKENS, 1, sandbox, ROOT_TOKENS)
+    return Recursive(gated, Trained(), LEAF_TOKENS, 1, sandbox, ROOT_TOKENS, max_turns=TURNS)
 
 
 def _gated(gate: GateName, lm: HuggingFace, lexicon: Lexicon, item: Item, texts: list[str]) -> Any:
