@@ -16,7 +16,6 @@ ARMS = (
     WITHOUT_CALLS, SOLVER, DEEPER,
 )  # fmt: skip
 NOTED_WINDOWS = 64  # the length at which arms are compared, besides the longest
-SEALED = "sealed"  # the profile of a contrast that names none
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def arms_of(rows: Iterable[Row]) -> list[str]:
 
 def profiles_of(table: Row) -> list[str]:
     """In which the solver was measured, sealed first."""
-    return sorted({row["profile"] for row in rows_of(table, arm=SOLVER)}, key=lambda profile: profile != SEALED)
+    return sorted({row["profile"] for row in rows_of(table, arm=SOLVER)}, key=lambda profile: profile != "sealed")
 
 
 def noted_windows(table: Row) -> int:
@@ -97,7 +96,7 @@ def is_baseline(row: Row, profile: str) -> bool:
 def contrast_of(table: Row, row: Row, against: str) -> Row | None:
     """The contrast of a row against another arm, whichever way round it is told; None where it is not."""
     for one in table["contrasts"]:
-        if _place(one) == _place(row) and one.get("profile", SEALED) == row["profile"]:
+        if _place(one) == _place(row) and one["profile"] == row["profile"]:
             if (one["arm"], one["against"]) == (row["arm"], against):
                 return one
             if (one["against"], one["arm"]) == (row["arm"], against):

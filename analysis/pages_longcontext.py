@@ -7,7 +7,6 @@ from typing import Any, get_args
 from analysis.figures_longcontext import score_against_length, score_against_tokens
 from analysis.longcontext import (
     DEEPER,
-    SEALED,
     SOLVER,
     WITHOUT_CALLS,
     Comparison,
@@ -36,6 +35,7 @@ from analysis.wording_longcontext import (
     rot_sentence,
     step_sentence,
     summary,
+    unanswered_sentence,
     windows_text,
 )
 
@@ -67,9 +67,10 @@ def length_section(table: Table) -> list[Section]:
     note = (
         f"{model_sentence(table['model'])} A panel a task, with how much of n lines it takes to answer. Bars are 95% "
         "intervals over items, the dotted line is what guessing scores. Sealed programs cannot look at the text, only "
-        f"ask the model about it; open ones (dashed) may. {by_profile(table, lambda one: rot_sentence(table, one))}"
+        f"ask the model about it; open ones (dashed) may. {by_profile(table, lambda one: rot_sentence(table, one))} "
+        f"{unanswered_sentence(table['rows'])}"
     )
-    return [Section("Scores as texts grow", note, score_against_length(table))]
+    return [Section("Scores as texts grow", note.strip(), score_against_length(table))]
 
 
 def by_profile(table: Table, say: Callable[[str], str]) -> str:
@@ -127,10 +128,10 @@ def score_text(row: Row) -> str:
 
 
 def matched_section(table: Table) -> list[Section]:
-    """The solver against each arm that takes about as many tokens, or more."""
+    """The solver against each arm, where it takes at most twice its tokens."""
     against: dict[tuple[str, str], list[Row]] = {}
     for one in table["matched"]:
-        against.setdefault((one["against"], one.get("profile", SEALED)), []).append(one)
+        against.setdefault((one["against"], one["profile"]), []).append(one)
     rows = [
         (arm, profile, str(len(own)), *(str(list(map(verdict, own)).count(said)) for said in VERDICTS),
          f"{median(one['difference'] for one in own):+.2f}", factor(median(one["tokens_ratio"] for one in own)))
@@ -143,7 +144,7 @@ def matched_section(table: Table) -> list[Section]:
     header = (
         "against", "programs", "tasks and lengths", *VERDICTS, "difference, median", "tokens, times, median",
     )  # fmt: skip
-    return [Section("For about as many tokens", note, None, header, rows)] if rows else []
+    return [Section("For at most twice the tokens", note, None, header, rows)] if rows else []
 
 
 def gate_section(table: Table) -> list[Section]:

@@ -15,7 +15,7 @@ LEVEL = 0.95
 def mean_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """95% of the mean of scores between 0 and 1, by the bootstrap over items.
 
-    Where all scores are alike a bootstrap knows no spread: then Wilson's interval of that share.
+    Where all are right, or none, a bootstrap knows no spread: then Wilson's interval of that share.
     """
     values = np.asarray(scores, float)
     if np.ptp(values) == 0 and values[0] in (0, 1):
@@ -44,7 +44,10 @@ def _means(values: Array, seed: int) -> Array:
 
 
 def contrasts(rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Each of `arms` against every other arm at each task and length where both were run on as many items."""
+    """Each of `arms` against every other arm at each task and length where both were run on as many items.
+
+    An arm that took no tokens failed before it was answered once: it is compared with none.
+    """
     found = []
     for row in rows:
         if row["arm"] not in arms:
@@ -52,6 +55,8 @@ def contrasts(rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> list[dict[
         for other in rows:
             same = all(row[name] == other[name] for name in ("task", "length_windows", "num_items"))
             if not same or other["arm"] == row["arm"] or other["profile"] not in (None, row["profile"]):
+                continue
+            if not row["tokens"] or not other["tokens"]:
                 continue
             if other["arm"] in arms and other["arm"] < row["arm"]:
                 continue  # told the other way round

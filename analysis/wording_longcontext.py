@@ -25,9 +25,9 @@ from analysis.wording_inference import factor, open_between
 
 Row = Mapping[str, Any]
 AT_CHANCE = {
-    "shuffled_leaf": "Every call is answered about a text drawn from another context: what still scores, the text was "
-    "not read for.",
-    "constant_leaf": "Every call is answered about the same text of another context: what still scores stands in the "
+    "shuffled_leaf": "Every call is answered about a part of another text, drawn at random: what still scores, the "
+    "text was not read for.",
+    "constant_leaf": "Every call is answered about the same part of another text: what still scores stands in the "
     "question or the program.",
     "regex": "The best of the rules that search without reading, chosen on other items: what it scores a task gives "
     "away.",
@@ -65,7 +65,7 @@ def model_sentence(model: Row) -> str:
     return (
         f"All arms ask the same model, {model['name']}: {si(model['params'])} parameters, trained on "
         f"{si(model['trained_tokens'])} tokens; it reads {model['window']} at once, and of held-out questions about a "
-        f"line it answers right: {read}."
+        f"few lines it answers wholly right: {read}."
     )
 
 
@@ -170,6 +170,21 @@ def scores_at(table: Row, name: str, ends: tuple[int, int]) -> dict[str, tuple[f
     own = {(r["task"], r["length_windows"]): r["accuracy"] for r in table["rows"] if arm_name(r) == name}
     tasks = dict.fromkeys(task for task, _ in own)
     return {t: (own[t, ends[0]], own[t, ends[1]]) for t in tasks if (t, ends[0]) in own and (t, ends[1]) in own}
+
+
+def unanswered_sentence(rows: Sequence[Row]) -> str:
+    """How many items ended without a final answer, and where most did; nothing where all had one."""
+    ended = [row["failed"] + row["exhausted"] for row in rows]
+    if not any(ended):
+        return ""
+    share, worst = max(
+        zip((n / row["num_items"] for n, row in zip(ended, rows, strict=True)), rows, strict=True),
+        key=lambda one: one[0],
+    )
+    return (
+        f"Of {sum(row['num_items'] for row in rows):,} items {sum(ended):,} ended without a final answer, most often "
+        f"{share:.0%} of {arm_name(worst)} on {_place(worst)} ({worst['reason']})."
+    )
 
 
 def gate_text(gate: str, rows: Sequence[Row]) -> str:

@@ -378,7 +378,8 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
     from rich.console import Console
 
     from experiments.launch import only_one
-    from experiments.longcontext import LONGCONTEXT, describe, own_longcontext, print_longcontext
+    from experiments.longcontext import describe, own_longcontext, print_longcontext
+    from experiments.longcontext_report import LONGCONTEXT
     from experiments.project import CACHE, Project
 
     if dry_run:

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evals.inference.job import COMPOSITIONS, Job
 from evals.inference.params import RANDOM, InferenceParams
 from experiments.isolated import side_by_side
+from experiments.kept import kept_sections
 from experiments.measurements import ROWS, Measurement, Measurements, machine
-from experiments.project import ABILITIES, CODE_ROOT, DATA, PARAMS, RESULTS, Project
+from experiments.project import ABILITIES, DATA, PARAMS, RESULTS, Project
 from experiments.sweep import check_device
 from sweeps import store
 from sweeps.distil.job import SUITE as DISTILLED
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 INFERENCE = RESULTS / "inference.json"
 OTHER_RUNS = "inference.json is of other runs than params.yaml asks for: dvc repro"
-ARCHIVE = CODE_ROOT / "experiments" / "archive"
 SCHEMA_VERSION = 1
 # Below runs/, of which the pipeline keeps what is there.
 OUTS = (ROWS, DISTILLED, f"{store.EVALUATIONS}/{DISTILLED}")
@@ -235,15 +235,7 @@ def report_sections() -> "list[Section]":
 
     own = read_inference()
     sections = [] if own is None else inference_sections(own)
-    for path in sorted(ARCHIVE.glob(f"*/{INFERENCE.name}")):
-        table = store.read_json(path)
-        first, *rest = inference_sections(table)
-        origin = f"Kept with the project, not measured by this run: revision {table['machine']['revision']}."
-        sections += [
-            replace(section, title=f"{section.title} ({path.parent.name}, inference preset)")
-            for section in (replace(first, note=f"{origin} {first.note}"), *rest)
-        ]
-    return sections
+    return sections + kept_sections(INFERENCE.name, "inference", inference_sections)
 
 
 def status_lines(found: dict[str, Any]) -> list[str]:

@@ -87,7 +87,7 @@ def write_law_report(dry_run: bool) -> str:
     if dry_run:
         return f"would write {REPORT} from {POINTS} and {LAW}"
     from analysis.report import write_report
-    from experiments import inference, longcontext_report, saturation, scores
+    from experiments import inference, longcontext, longcontext_report, saturation, scores
 
     law = store.read_json(LAW)
     if law["inputs"].get(POINTS.name) != file_digest(POINTS):
@@ -109,6 +109,8 @@ def write_law_report(dry_run: bool) -> str:
         stale.append(scores.OTHER_RUNS)
     if inference.INFERENCE.exists() and not inference.is_of_present_grid(project):
         stale.append(inference.OTHER_RUNS)
+    if longcontext_report.LONGCONTEXT.exists() and not longcontext.is_of_present_grid(project):
+        stale.append(longcontext_report.OTHER_RUNS)
     return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from evals.longcontext.params import LongContextParams
 from evals.longcontext.world import WINDOW
 from experiments.launch import worker_pool
+from experiments.longcontext_report import read_longcontext
 from experiments.measurements import machine
 from experiments.points import settled_branches
-from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, RESULTS, Project
+from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, Project
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
 
     from evals.longcontext.measure import Job, Reading
 
-LONGCONTEXT = RESULTS / "longcontext.json"
 ROWS = "longcontext"  # below runs/
 SCHEMA_VERSION = 1
 MEASURED_BY = ("evals/longcontext", "rlm")
 GATED_ARM = "rlm-1"
 READINGS = 600  # held-out questions to a leaf
-MATCHED = 2.0  # times the other arm's tokens at most: then they are told as matched
+MATCHED = 2.0  # times the other arm's tokens at most, as rlm-1 takes: then they are told as matched
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,18 @@ def chosen_model(project: Project, params: LongContextParams) -> Model:
     for file in sorted((path / "checkpoint").iterdir()):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return Model(path / "checkpoint", record, digest.hexdigest()[:16])
+
+
+def is_of_present_grid(project: Project) -> bool:
+    """Whether longcontext.json is of the model that params.yaml names, as it is now."""
+    found, params = read_longcontext(), project.params.longcontext
+    if found is None or params is None:
+        return False
+    try:
+        model = chosen_model(project, params)
+    except ValueError:  # not trained, or no world
+        return False
+    return found["inputs"] == {params.model: model.digest}
 
 
 def built_in() -> Path:
@@ -148,6 +160,7 @@ def describe(project: Project) -> str:
 
 def own_longcontext(progress: "Console") -> dict[str, Any]:
     """Measures what is pending and returns what longcontext.json says."""
+    from analysis.longcontext import DEEPER, SOLVER
     from analysis.paired import contrasts, mean_interval
 
     project = Project.here()
@@ -164,17 +177,17 @@ def own_longcontext(progress: "Console") -> dict[str, Any]:
         found.append(kept | {"accuracy": sum(kept["scores"]) / len(kept["scores"])})
         found[-1]["ci95"] = list(mean_interval(kept["scores"]))
     own = [row for row in found if row["gate"] is None]
-    pairs = contrasts(own, ("rlm-1", "rlm-2"))
+    pairs = contrasts(own, (SOLVER, DEEPER))
     return {
         "schema_version": SCHEMA_VERSION,
         "rows": [{name: value for name, value in row.items() if name != "gate"} for row in own],
         "contrasts": pairs,
-        "matched": [pair for pair in pairs if pair["tokens_ratio"] <= MATCHED],
+        "matched": [pair for pair in pairs if pair["arm"] == SOLVER and pair["tokens_ratio"] <= MATCHED],
         "gates": _gates(found),
         "model": _about(params, model) | {"reading_accuracy": reading.read()},
-        "lexicon": asdict(project.world),
+        "world": asdict(project.world),
         "inputs": {params.model: model.digest},
-        "provenance": machine(),
+        "machine": machine(),
     }
 
 
@@ -244,18 +257,20 @@ def in_worker(job: "Job | Reading") -> dict[str, Any]:
 
 
 def print_longcontext(found: dict[str, Any]) -> None:
-    """Accuracy by task, length and arm."""
+    """Accuracy by task, length and arm; an arm of sealed programs and one of open programs stand apart."""
     from rich.console import Console
     from rich.table import Table
 
+    from analysis.longcontext import arm_name, arms_of
+
     rows = found["rows"]
-    arms = list(dict.fromkeys(row["arm"] for row in sorted(rows, key=lambda row: row["arm"])))
+    arms = arms_of(rows)
     table = Table("task", "windows", "items", "chance", *arms, title=f"accuracy of {found['model']['name']}")
     cells: dict[tuple[str, int], dict[str, str]] = {}
     for row in sorted(rows, key=lambda row: (row["task"], row["length_windows"])):
         cell = cells.setdefault((row["task"], row["length_windows"]), {})
         low, high = row["ci95"]
-        cell[row["arm"]] = f"{row['accuracy']:.2f} ({low:.2f} to {high:.2f})"
+        cell[arm_name(row)] = f"{row['accuracy']:.2f} ({low:.2f} to {high:.2f})"
         cell["items"], cell["chance"] = str(row["num_items"]), f"{row['chance']:.2f}"
     for (task, windows), cell in cells.items():
         table.add_row(task, str(windows), cell["items"], cell["chance"], *(cell.get(arm, "") for arm in arms))
@@ -266,8 +281,3 @@ def print_longcontext(found: dict[str, Any]) -> None:
                 f"{gate}: {row['task']} at {row['length_windows']} windows {row['accuracy']:.2f} "
                 f"(chance {row['chance']:.2f})"
             )
-
-
-def read_longcontext() -> dict[str, Any] | None:
-    """What the stage wrote, None where it has not run."""
-    return store.read_json(LONGCONTEXT) if LONGCONTEXT.exists() else None

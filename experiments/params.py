@@ -69,6 +69,9 @@ class Params:
         for name, asked in asks.items():
             if asked is not None and asked.suite not in self.suites:
                 raise ValueError(f"{name}.suite is {asked.suite!r}: choose one of {', '.join(self.suites)}")
+        asked = self.longcontext
+        if asked is not None and self.suites[asked.suite].data != "world":
+            raise ValueError(f"longcontext.model is {asked.model!r}: name a suite whose data is world")
 
 
 def load(path: Path) -> Params:

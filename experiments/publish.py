@@ -4,13 +4,14 @@ from pathlib import Path
 
 from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS, REPORT
+from experiments.longcontext_report import LONGCONTEXT
 from experiments.project import CACHE, Project
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
 from experiments.scores import EMERGENCE, SCORES
 from experiments.snapshot import Sweep
 
-ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, INFERENCE, REPORT)
+ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, INFERENCE, LONGCONTEXT, REPORT)
 
 
 def publish(follow: bool, dry_run: bool) -> None:

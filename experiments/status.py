@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments import scores
+from experiments import longcontext, longcontext_report, scores
 from experiments.inference import OTHER_RUNS as OTHER_INFERENCE
 from experiments.inference import is_of_present_grid as inference_is_current
 from experiments.inference import read_inference, status_lines
@@ -39,6 +39,7 @@ def read_status() -> dict[str, Any]:
     saturation = store.read_json(SATURATION) if SATURATION.exists() else None
     emergence = store.read_json(scores.EMERGENCE) if scores.EMERGENCE.exists() else None
     inference = read_inference()
+    contexts = longcontext_report.read_longcontext()
     return {
         "suites": suites,
         "failures": failures,
@@ -53,6 +54,11 @@ def read_status() -> dict[str, Any]:
         and {"rows": emergence["rows"], "current": is_of_present_grid(project, scores.SUITE, scores.SCORES)},
         "inference": inference
         and {"rows": inference["rows"], "control": inference["control"], "current": inference_is_current(project)},
+        "longcontext": contexts
+        and {
+            **{key: contexts[key] for key in ("rows", "contrasts", "model")},
+            "current": longcontext.is_of_present_grid(project),
+        },
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -101,6 +107,11 @@ def print_status(status: dict[str, Any]) -> None:
         if not status["inference"]["current"]:
             console.print(OTHER_INFERENCE)
         for line in status_lines(status["inference"]):
+            console.print(line)
+    if status["longcontext"]:
+        if not status["longcontext"]["current"]:
+            console.print(longcontext_report.OTHER_RUNS)
+        for line in longcontext_report.status_lines(status["longcontext"]):
             console.print(line)
     if status["report"]:
         console.print(f"report: {status['report']}")

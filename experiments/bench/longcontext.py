@@ -28,7 +28,7 @@ LEAF_TOKENS, ROOT_TOKENS = 256, 1024  # of a chat model's answers
 
 @dataclass(frozen=True)
 class LongContextBench:
-    """What is compared. windows: lengths of contexts, in windows of 256 words and signs.
+    """What is compared. windows: lengths of contexts, in windows of 128 words and signs.
 
     Raises ValueError for a name that is none.
     """
@@ -65,22 +65,28 @@ def describe(bench: LongContextBench) -> str:
 
 
 def run(bench: LongContextBench, base_url: str, window: int | None, progress: Console) -> dict[str, Any]:
-    """Every row, and the solvers' contrasts with the other arms."""
+    """Every row, and the solvers' contrasts with the other arms; raises ValueError for an arm not for this model."""
     lm, lexicon = language_model(bench.lm, base_url, window, Price()), _lexicon(bench.lm)
+    makers = {called: _maker(bench, called, lm) for called in bench.arms}
+    for make in makers.values():
+        make()  # what an arm refuses it refuses now
     chosen = [(task, windows) for task in bench.tasks for windows in bench.windows]
     rows = []
     for name, windows in track(chosen, "comparing", console=progress, disable=not progress.is_terminal):
         task = TASKS[name]
         asked = items(task, lexicon, windows, bench.items, bench.seed, SIDE)
-        for called in bench.arms:
-            made = _maker(bench, called, lm)
+        for called, made in makers.items():
             row = {"arm": called, **compared(task, windows, asked, lambda _, made=made: made())}
             row["profile"] = bench.profile if called.startswith("rlm-") else None
             row["accuracy"], row["ci95"] = sum(row["scores"]) / len(asked), list(mean_interval(row["scores"]))
             rows.append(row)
             if not progress.is_terminal:
                 progress.print(f"{name}, {windows} windows, {called}: {row['accuracy']:.2f}")
-    return {"model": lm.name, "rows": rows, "contrasts": contrasts(rows, [a for a in bench.arms if "rlm" in a])}
+    return {
+        "model": lm.name,
+        "rows": rows,
+        "contrasts": contrasts(rows, [a for a in bench.arms if a.startswith("rlm-")]),
+    }
 
 
 def _maker(bench: LongContextBench, called: str, lm: "LanguageModel") -> Callable[[], Any]:

@@ -19,8 +19,8 @@ from analysis.page import Section
 from analysis.pages_longcontext import QUESTION, longcontext_sections
 from analysis.report import write_report
 from analysis.wording_longcontext import summary
-from experiments import longcontext_report
-from tests.analysis.longcontext_rows import CHANCE, LOST_ON, READINGS, longcontext_table
+from experiments import kept, longcontext_report
+from tests.analysis.longcontext_rows import CHANCE, LOST_ON, READINGS, WINDOW, longcontext_table
 from tests.analysis.test_pages import texts
 
 
@@ -132,13 +132,15 @@ def test_the_summary_counts_what_the_intervals_tell(table: dict) -> None:
         best = max((one for one in own if not one["arm"].startswith("rlm")), key=lambda one: one["accuracy"])
         (told,) = [
             one for one in table["contrasts"]
-            if (one["task"], one["length_windows"], one["against"], one["profile"]) == (task, 64, best["arm"], "sealed")
+            if (one["arm"], one["profile"], one["task"], one["length_windows"]) == ("rlm-1", "sealed", task, 64)
+            and one["against"] == best["arm"]
         ]  # fmt: skip
         verdicts.append(np.sign(told["ci95"]).sum())
     higher, lower = sum(v == 2 for v in verdicts), sum(v == -2 for v in verdicts)
     assert lower == 1
     assert said.startswith(
-        f"At 64 windows of 256 tokens, rlm-1 scores higher than the best baseline on {higher} of 10 tasks, lower on 1, "
+        f"At 64 windows of {WINDOW} tokens, rlm-1 scores higher than the best baseline on {higher} of 10 tasks, "
+        "lower on 1, "
     )
     assert f"Recursion loses on {LOST_ON} (summary 1.00, rlm-1 " in said
     assert "It shows no gain on semniah (bm25 1.00, rlm-1 1.00 for 55.5 times the tokens)" in said
@@ -159,10 +161,9 @@ def test_the_summary_turns_with_the_numbers(changed: dict) -> None:
     assert f"It is not above chance on {LOST_ON}." in note
 
 
-def test_a_contrast_is_found_whichever_way_round_and_is_of_sealed_programs_unless_it_says(changed: dict) -> None:
+def test_a_contrast_is_found_whichever_way_round_and_in_its_own_profile() -> None:
     row = {"task": "t", "length_windows": 4, "arm": "rlm-2", "profile": "sealed"}
     told = {**row, "arm": "rlm-1", "against": "rlm-2", "difference": 0.2, "ci95": [0.1, 0.4], "tokens_ratio": 0.5}
-    del told["profile"]
     found = contrast_of({"contrasts": [told]}, row, "rlm-1")
     assert found is not None
     assert (found["difference"], found["ci95"], found["tokens_ratio"]) == (-0.2, [-0.4, -0.1], 2)
@@ -183,13 +184,25 @@ def test_gates_stand_beside_the_results_and_say_where_they_fail(table: dict) -> 
 
 
 def test_matched_tokens_are_counted_by_arm(table: dict) -> None:
-    section = titled(longcontext_sections(table), "For about as many tokens")
+    section = titled(longcontext_sections(table), "For at most twice the tokens")
     told = {row[:2]: row for row in section.rows}
     own = [one for one in table["matched"] if (one["against"], one["profile"]) == ("map-reduce", "sealed")]
     higher, lower = sum(one["ci95"][0] > 0 for one in own), sum(one["ci95"][1] < 0 for one in own)
     counts = (str(len(own)), str(higher), str(lower), str(len(own) - higher - lower))
     assert told["map-reduce", "sealed"][2:6] == counts
     assert dict(zip(section.columns, told["map-reduce", "sealed"], strict=True))["higher"] == str(higher)
+
+
+def test_a_run_without_an_answer_is_told(changed: dict) -> None:
+    (row,) = rows_of(changed, task="chain", length_windows=64, arm="rlm-1", profile="sealed")
+    row |= {"failed": 3, "exhausted": 5, "reason": "max_turns 12: no final answer until then"}
+    rows_of(changed, task="count", length_windows=4, arm="bm25")[0].update(failed=1, reason="no line fits")
+    items = sum(one["num_items"] for one in changed["rows"])
+    note = titled(longcontext_sections(changed), "Scores as").note
+    assert note.endswith(
+        f" Of {items:,} items 9 ended without a final answer, most often 20% of rlm-1, sealed on chain, 64 windows "
+        "(max_turns 12: no final answer until then)."
+    )
 
 
 def test_a_small_table_says_what_is_missing() -> None:
@@ -210,15 +223,15 @@ def test_the_report_shows_own_results_and_those_of_the_archive(
     table: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(longcontext_report, "LONGCONTEXT", tmp_path / "results" / "longcontext.json")
-    monkeypatch.setattr(longcontext_report, "ARCHIVE", tmp_path / "archive")
+    monkeypatch.setattr(kept, "ARCHIVE", tmp_path / "archive")
     assert longcontext_report.report_sections() == []
     for folder in ("results", "archive/epyc"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "longcontext.json").write_text(json.dumps(table))
     sections = longcontext_report.report_sections()
-    own, kept = sections[: len(sections) // 2], sections[len(sections) // 2 :]
-    assert [section.title for section in kept] == [f"{one.title} (epyc, full preset)" for one in own]
-    assert kept[0].note == f"Kept with the project, not measured by this run: revision 0123abc. {own[0].note}"
+    own, archived = sections[: len(sections) // 2], sections[len(sections) // 2 :]
+    assert [section.title for section in archived] == [f"{one.title} (epyc, longcontext preset)" for one in own]
+    assert archived[0].note == f"Kept with the project, not measured by this run: revision 0123abc. {own[0].note}"
 
 
 @pytest.mark.parametrize("width", [1400, 390])

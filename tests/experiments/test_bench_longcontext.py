@@ -65,6 +65,14 @@ def test_bad_input_is_refused_in_a_line(tmp_path: Path, arguments: tuple[str, ..
     assert done.stderr.count("\n") == 1
 
 
+def test_an_arm_that_is_not_for_the_model_is_refused_before_anything_is_asked(tmp_path: Path, serve) -> None:
+    server = serve(lambda asked: completion(asked, "none"), {"max_model_len": 100_000})
+    done = shell(tmp_path, *ASKED, "--base-url", server.url, "--arm", "direct", "--arm", "dense")
+    assert done.returncode == 2
+    assert done.stderr == ("scalelab: arm dense: m gives no vectors: use a model from a folder, or leave the arm out\n")
+    assert not [one for one in server.heard if one is not None]
+
+
 def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     done = shell(tmp_path, *ASKED, "--dry-run")
     assert done.stdout.startswith(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from analysis.inference import analyse
 from analysis.pages_inference import QUESTION
-from experiments import inference
+from experiments import inference, kept
 from experiments.measurements import Measurement, Measurements, held_out_text
 from experiments.project import Project
 from sweeps import store
@@ -206,7 +206,7 @@ def test_what_was_measured_whole_is_in_the_report_under_its_machines_name(tmp_pa
     table = inference_table()
     (tmp_path / "archive/epyc").mkdir(parents=True)
     (tmp_path / "archive/epyc/inference.json").write_text(json.dumps(table | analyse(table)))
-    monkeypatch.setattr(inference, "ARCHIVE", tmp_path / "archive")
+    monkeypatch.setattr(kept, "ARCHIVE", tmp_path / "archive")
     monkeypatch.chdir(tmp_path)
     sections = inference.report_sections()
     titles = [section.title for section in sections]

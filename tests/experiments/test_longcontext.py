@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
+from analysis.pages_longcontext import longcontext_sections
+from analysis.wording_longcontext import summary
 from evals.longcontext.measure import GATES
+from evals.longcontext.world import WINDOW
+from experiments.longcontext import print_longcontext
+from experiments.longcontext_report import OTHER_RUNS
 from rlm.policy import root_prompt
+from tests.analysis.longcontext_rows import longcontext_table
+from tests.analysis.test_pages import texts
 from tests.conftest import Workplace
 
 MODEL = "w0016-s0"
@@ -16,7 +23,7 @@ TASKS, ARMS = ("chain", "argmax"), ("direct", "truncation", "map-reduce", "rlm-1
 @pytest.fixture(scope="module")
 def place(make_workplace: Any) -> Workplace:
     place = make_workplace()
-    training = {**place.tree["suites"]["law"]["training"], "sequence_length": 256, "batch_tokens": 512}
+    training = {**place.tree["suites"]["law"]["training"], "sequence_length": WINDOW, "batch_tokens": 512}
     grid = [{"sizes": [16], "tokens": [10_240]}]
     place.set("world", {"lessons": 60, "held_out": 8, "words": 1200})
     place.set("suites.policy", {"family": "decoder", "data": "world", "grid": grid, "training": training})
@@ -50,16 +57,56 @@ def test_a_row_of_each_task_arm_and_length(found: dict[str, Any]) -> None:
         low, high = row["ci95"]
         assert low <= row["accuracy"] == sum(row["scores"]) / 4 <= high
         assert row["profile"] == ("sealed" if row["arm"] == "rlm-1" else None)
-        assert 230 * row["length_windows"] < row["length_tokens"] <= 256 * row["length_windows"]
+        assert (WINDOW - 15) * row["length_windows"] < row["length_tokens"] <= WINDOW * row["length_windows"]
         assert row["calls"] >= 1
         assert row["tokens"] > 100 or row["arm"] == "rlm-1"
     read = {row["length_windows"]: row["tokens"] for row in rows if (row["task"], row["arm"]) == ("argmax", "direct")}
-    assert 200 < read[2] - read[1] < 300, "a window more is read at once"
+    assert read[2] - read[1] == pytest.approx(WINDOW, abs=40), "a window more is read at once"
 
 
-def test_what_a_solver_calls_costs_more_than_a_call(found: dict[str, Any]) -> None:
-    direct = next(row for row in found["rows"] if (row["task"], row["arm"]) == ("argmax", "map-reduce"))
-    assert direct["calls"] >= 2
+def test_a_call_for_each_chunk(found: dict[str, Any]) -> None:
+    mapped = next(row for row in found["rows"] if (row["task"], row["arm"]) == ("argmax", "map-reduce"))
+    assert mapped["calls"] >= 2
+
+
+def test_the_table_has_what_the_pages_are_tested_with(found: dict[str, Any]) -> None:
+    other = longcontext_table(("chain", "argmax"), (1, 2), (("direct", None), ("rlm-1", "sealed")))
+    assert set(found) == set(other)
+    for part in ("rows", "contrasts"):
+        assert {frozenset(one) for one in found[part]} == {frozenset(one) for one in other[part]}
+    assert set(found["model"]) == set(other["model"])
+    assert set(found["gates"]) == set(other["gates"])
+    for gate, (entry,) in found["gates"].items():
+        assert set(other["gates"][gate][0]) <= set(entry)
+    assert "nan" not in texts(longcontext_sections(found))
+
+
+def test_the_status_tells_it_and_that_it_is_of_another_model(place: Workplace, found: dict[str, Any]) -> None:
+    said = place.scalelab("status").stdout
+    assert f"long contexts: {len(found['rows'])} rows of policy/{MODEL}\n" in said
+    assert f"sealed programs: {summary(found, 'sealed')}\n" in said
+    assert OTHER_RUNS not in said
+    told = place.path / "results/longcontext.json"
+    kept = told.read_text()
+    try:
+        told.write_text(json.dumps({**found, "inputs": {f"policy/{MODEL}": "0" * 16}}))
+        assert f"{OTHER_RUNS}\nlong contexts: " in place.scalelab("status").stdout
+    finally:
+        told.write_text(kept)
+
+
+def test_the_table_goes_to_mlflow(place: Workplace, found: dict[str, Any]) -> None:
+    assert "results/longcontext.json" in place.scalelab("sync", "--dry-run").stdout
+
+
+def test_sealed_and_open_programs_are_printed_apart(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    sealed = next(row for row in found["rows"] if row["arm"] == "rlm-1")
+    opened = {**sealed, "profile": "open", "accuracy": 0.123}
+    print_longcontext({**found, "rows": [*found["rows"], opened]})
+    printed = capsys.readouterr().out
+    assert "rlm-1, sealed" in printed
+    assert "rlm-1, open" in printed
+    assert f"0.12 ({sealed['ci95'][0]:.2f} to" in printed
 
 
 def test_gates_stand_beside_the_rows(found: dict[str, Any]) -> None:
@@ -123,6 +170,7 @@ def test_the_model_is_there_to_be_asked(place: Workplace, found: dict[str, Any])
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
+        ("longcontext.model", "law/w0016-s0", "longcontext.model is 'law/w0016-s0': name a suite whose data is world"),
         ("longcontext.model", "policy/w0032-s0", "longcontext.model is 'policy/w0032-s0': choose one of w0016-s0"),
         ("longcontext.model", "policy", "longcontext: model is 'policy': give suite/cell, as policy/w0064-s0"),
         ("longcontext.measured", [], "longcontext: measured is empty: give at least one block"),

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from evals.longcontext.item import Item
-from evals.longcontext.leaves import leaf_answer
+from evals.longcontext.leaves import leaf_answer, marked_answer
 from evals.longcontext.lexicon import CLASSES, Lexicon
 from evals.longcontext.programs import CHUNK_LINES, Program, program_tokens, programs
 from evals.longcontext.scorers import floor, score
 from evals.longcontext.tasks import TASKS
-from evals.longcontext.world import WINDOW, num_tokens
+from evals.longcontext.world import WINDOW
+from rlm.policy import EOS, LEAF_TOKENS, ROOT_TOKENS, leaf_prompt, num_pieces, root_prompt
 from rlm.sandbox.sealed import Sealed
 from rlm.sandbox.session import Limits
 from rlm.text import Text
 
 Drawn = Callable[..., list[Item]]
 Leaf = Callable[[str, str], str]
-MOST_TOKENS = 96
 
 
 def chunks(context: str) -> list[str]:
@@ -69,7 +69,13 @@ def test_programs_are_short_and_several(task: str, drawn: Drawn) -> None:
         for program in found:
             tokens = program_tokens(program.source)
             assert "".join(tokens) == program.source
-            assert len(tokens) <= MOST_TOKENS
+            assert len(tokens) <= ROOT_TOKENS
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_root_fits_its_window(task: str, drawn: Drawn) -> None:
+    for item in drawn(task, 4, count=24):
+        assert num_pieces(root_prompt(item.question, 100_000, 2)) + ROOT_TOKENS <= WINDOW
 
 
 def test_programs_need_few_tokens_besides_the_world(drawn: Drawn, lexicon: Lexicon) -> None:
@@ -138,19 +144,19 @@ def test_one_wrong_leaf_changes_the_answer_as_foreseen(drawn: Drawn, lexicon: Le
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_leaf_fits_its_window(task: str, drawn: Drawn, oracle: Leaf) -> None:
-    """Question, chunk and answer, with a token before each, and lines' ends as tokens."""
+def test_a_leaf_fits_its_window(task: str, drawn: Drawn, lexicon: Lexicon, oracle: Leaf) -> None:
+    """The prompt with room for an answer, and the answer with its marks in that room."""
     for item in drawn(task, 4):
-        asked: list[int] = []
+        asked: list[tuple[str, str]] = []
 
-        def counted(question: str, text: str) -> str:
-            answer = oracle(question, text)
-            asked.append(3 + num_tokens(question) + num_tokens(text) + num_tokens(answer))  # noqa: B023
-            return answer
+        def heard(question: str, text: str) -> str:
+            asked.append((question, text))  # noqa: B023
+            return oracle(question, text)
 
         for program in programs(item):
-            run(program, item, counted)
-        assert max(asked) <= WINDOW
+            run(program, item, heard)
+        assert max(num_pieces(leaf_prompt(*one)) for one in asked) + LEAF_TOKENS <= WINDOW
+        assert max(num_pieces(marked_answer(lexicon, *one) + EOS) for one in asked) <= LEAF_TOKENS
 
 
 def test_leaf_answers_in_words(lexicon: Lexicon) -> None:
