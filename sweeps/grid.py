@@ -96,7 +96,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Suite:
-    """One question: a family, a grid, how it is trained, and on what: the corpus, the abilities' mixture or the world."""
+    """One question: a family, a grid, how it is trained, and on what: the corpus, the abilities' mixture, the world."""
 
     family: Family
     grid: tuple[Block, ...]
