@@ -115,8 +115,9 @@ def planned(project: Project, params: LongContextParams, model: Model) -> tuple[
     for block in params.measured:
         for task in block.tasks:
             for windows in block.windows:
-                for arm in block.arms:
-                    add(task=task, windows=windows, items=block.items, arm=arm, profile=block.profile)
+                for arm in block.arms:  # those that run no programs are the same in either profile
+                    profile = block.profile if arm.startswith("rlm-") else "sealed"
+                    add(task=task, windows=windows, items=block.items, arm=arm, profile=profile)
     for block in params.gates:
         for task in block.tasks:
             for windows in block.windows:

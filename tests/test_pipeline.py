@@ -129,7 +129,8 @@ def test_pipeline_compares_ways_to_answer_from_long_contexts(checkout: Checkout)
     }
     assert found["model"]["name"] == "policy/w0016-l3-s0"
     assert set(found["gates"]) >= {"shuffled_leaf", "oracle_leaf", "oracle_program", "regex"}
-    assert "contexts" in (checkout.path / "results/report.html").read_text()
+    assert '<div id="longcontext">' in (checkout.path / "results/report.html").read_text()
+    assert "long contexts: 16 rows of policy/w0016-l3-s0" in checkout.run("scalelab", "status")
 
 
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:

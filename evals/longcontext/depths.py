@@ -5,7 +5,7 @@ from typing import Any
 
 from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
-from evals.longcontext.programs import ROWS, SPLIT, Asked, Program, programs
+from evals.longcontext.programs import ROWS, SPLIT, Program, QuestionWords, programs
 
 PART_BYTES = 3600  # of a part for a solver: some fifteen chunks
 SIDE_BY_SIDE = re.compile(r"ask_all\((.*?), context\.split\(\d+\)\)")
@@ -19,7 +19,7 @@ def alone(item: Item) -> Program:
     It needs a profile in which programs may read text. Raises ValueError for another item.
     """
     meta: dict[str, Any] = item.meta
-    asked = Asked(item.question)
+    asked = QuestionWords(item.question)
     match item.task:
         case "semniah":
             source = "answer(str(context.lines(0, 1)).split()[1:4])"

@@ -30,9 +30,8 @@ from rlm.policy import (
     told_prompt,
 )
 
-MOST_LINES = 7  # of a chunk of records, as the programs split contexts
+MOST_RECORDS = 7  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 15
-ROOM = WINDOW  # tokens of a lesson; pairs of words and classes fill it
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
 RECOVERED = 0.15  # of those of depth 1: after a program that failed
@@ -69,7 +68,7 @@ class Lesson:
 
 
 class Lessons:
-    """Draws lessons."""
+    """Draws lessons, each of a window of tokens; pairs of words and classes fill it."""
 
     def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train") -> None:
         self.lexicon = lexicon
@@ -95,7 +94,7 @@ class Lessons:
         lessons, weights = list(self._kinds_of_lessons), list(self._kinds_of_lessons.values())
         while True:
             parts = self.rng.choices(lessons, weights)[0]().parts
-            room = ROOM - sum(num_pieces(prompt + target) for prompt, target in parts)
+            room = WINDOW - sum(num_pieces(prompt + target) for prompt, target in parts)
             if room >= 0:
                 yield Lesson([*parts, *self._filling(room)])
 
@@ -121,13 +120,12 @@ class Lessons:
         return f" {word}", f" {self.lexicon.class_of[word]}"
 
     def _along(self) -> Lesson:
-        """The class of each line as soon as it ends: what its mark has to know when an answer looks it up."""
-        return Lesson(self._read_along(WINDOW))
+        """The class of each line, a bare phrase or a record, as soon as it ends.
 
-    def _read_along(self, room: int) -> list[tuple[str, str]]:
-        """In so many tokens, if lines are bare phrases, or records."""
-        line = self.rng.choice([self._phrase, self._record])
-        parts, before = [], f"{LEAF} kinds ?{TEXT}"
+        It is what the line's mark has to know when an answer looks it up.
+        """
+        line = self.rng.choice([self._phrase, lambda: self._records(1)])
+        parts, before, room = [], f"{LEAF} kinds ?{TEXT}", WINDOW
         for mark in MARKS:
             text = line()
             prompt, target = f"{before} {text.rstrip()}{mark}", f" {leaf_answer(self.lexicon, 'kinds ?', text)}"
@@ -136,20 +134,15 @@ class Lessons:
                 break
             parts.append((prompt, target))
             before = ""
-        return parts
+        return Lesson(parts)
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""
         return self._read("kinds ?", "".join(self._phrase() for _ in range(self.rng.randint(1, 13))))
 
     def _phrase(self) -> str:
-        return self._bare(self.rng.randrange(len(TEMPLATES)))
-
-    def _record(self) -> str:
-        return self._records(1)
-
-    def _bare(self, template: int) -> str:
-        phrase = Writer(self.lexicon, self.rng, self.side).phrase(template, self.rng.choice(CLASSES))
+        template, kind = self.rng.randrange(len(TEMPLATES)), self.rng.choice(CLASSES)
+        phrase = Writer(self.lexicon, self.rng, self.side).phrase(template, kind)
         return document([f": {phrase}"])
 
     def _kinds(self) -> Lesson:
@@ -247,7 +240,7 @@ class Lessons:
         return Lesson([(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)])
 
     def _num_lines(self) -> int:
-        return MOST_LINES if self.rng.random() < 0.5 else self.rng.randint(1, MOST_LINES)
+        return MOST_RECORDS if self.rng.random() < 0.5 else self.rng.randint(1, MOST_RECORDS)
 
     def _records(
         self, count: int, num_digits: int = 4, months: list[str] | None = None, kind: str | None = None

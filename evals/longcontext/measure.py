@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from evals.longcontext.adversaries import BagOfWords, BestRegex
 from evals.longcontext.arms.arm import Answered, Arm, Asked
@@ -33,9 +33,7 @@ TOGETHER = 1024  # windows of contexts that are worked on side by side, so that 
 TURNS = 4  # programs of a solver: what a root has not found by then it does not find
 FITTED = 60  # items of the same kind that adversaries learn from
 GateName = Literal["shuffled_leaf", "constant_leaf", "oracle_leaf", "oracle_program", "regex", "bag_of_words"]
-GATES: tuple[GateName, ...] = (
-    "shuffled_leaf", "constant_leaf", "oracle_leaf", "oracle_program", "regex", "bag_of_words"
-)  # fmt: skip
+GATES: tuple[GateName, ...] = get_args(GateName)
 WITHOUT_MODEL = {"regex": BestRegex, "bag_of_words": BagOfWords}
 
 
@@ -87,6 +85,8 @@ def row_of(job: Job) -> dict[str, Any]:
         began = time.perf_counter()
         answers = [Answered(adversary.answer(item), 0, 0, "done") for item in asked]
         row = _row(task, job.windows, asked, answers, time.perf_counter() - began)
+        if isinstance(adversary, BestRegex):
+            row["name"] = adversary.name
     else:
         lm = model(job.checkpoint, job.device)
         others = drawn(count=2, seed=job.seed + 1) if job.gate else []

@@ -42,7 +42,7 @@ def programs(item: Item) -> list[Program]:
     A program takes what it asks for from the question, `question` in its REPL, by place.
     """
     meta: dict[str, Any] = item.meta
-    asked = Asked(item.question)
+    asked = QuestionWords(item.question)
     match item.task:
         case "semniah":
             return _semniah(asked.word(meta["kind"]))
@@ -94,7 +94,7 @@ def programs(item: Item) -> list[Program]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionWords:
     """A question as programs take it apart."""
 
     question: str
@@ -125,7 +125,7 @@ for part in {SPLIT}:
     return [Program("side by side", side_by_side), Program("one by one", one_by_one)]
 
 
-def _chain(asked: Asked) -> list[Program]:
+def _chain(asked: QuestionWords) -> list[Program]:
     # `start at ana , then leads , pays : who ?`, and `who is pays of leads of ana ?`.
     name, steps = ("[2]", "[5:-3:2]") if asked.question.startswith("start") else ("[-2]", "[-4:1:-2]")
 

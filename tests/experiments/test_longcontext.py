@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.pages_longcontext import longcontext_sections
-from analysis.wording_longcontext import summary
+from analysis.wording_longcontext import AT_CHANCE, BOUNDS, summary
 from evals.longcontext.measure import GATES
 from evals.longcontext.world import WINDOW
 from experiments.longcontext import print_longcontext
@@ -25,12 +25,13 @@ def place(make_workplace: Any) -> Workplace:
     place = make_workplace()
     training = {**place.tree["suites"]["law"]["training"], "sequence_length": WINDOW, "batch_tokens": 512}
     grid = [{"sizes": [16], "tokens": [10_240]}]
-    place.set("world", {"lessons": 60, "held_out": 8, "words": 1200})
+    place.set("world", {"lessons": 100, "held_out": 8, "words": 1200})
     place.set("suites.policy", {"family": "decoder", "data": "world", "grid": grid, "training": training})
     measured = [{"tasks": list(TASKS), "arms": list(ARMS), "windows": [1, 2], "items": 4}]
+    measured.append({"tasks": ["chain"], "arms": ["direct"], "windows": [1], "items": 4, "profile": "open"})
     gates = [{"tasks": ["argmax"], "windows": [2], "items": 4}]
     place.set("longcontext", {"model": f"policy/{MODEL}", "measured": measured, "gates": gates})
-    assert place.scalelab("world").stdout == f"60 lessons of {place_tokens(place):,} tokens\n"
+    assert place.scalelab("world").stdout == f"100 lessons of {place_tokens(place):,} tokens\n"
     place.trained("policy")
     return place
 
@@ -49,9 +50,9 @@ def found(place: Workplace) -> dict[str, Any]:
 
 def test_a_row_of_each_task_arm_and_length(found: dict[str, Any]) -> None:
     rows = found["rows"]
-    assert {(row["task"], row["arm"], row["length_windows"]) for row in rows} == {
+    assert sorted((row["task"], row["arm"], row["length_windows"]) for row in rows) == sorted(
         (task, arm, windows) for task in TASKS for arm in ARMS for windows in (1, 2)
-    }
+    )
     for row in rows:
         assert row["num_items"] == len(row["scores"]) == 4
         low, high = row["ci95"]
@@ -75,7 +76,7 @@ def test_the_table_has_what_the_pages_are_tested_with(found: dict[str, Any]) -> 
     for part in ("rows", "contrasts"):
         assert {frozenset(one) for one in found[part]} == {frozenset(one) for one in other[part]}
     assert set(found["model"]) == set(other["model"])
-    assert set(found["gates"]) == set(other["gates"])
+    assert set(found["gates"]) == set(other["gates"]) == set(AT_CHANCE | BOUNDS)
     for gate, (entry,) in found["gates"].items():
         assert set(other["gates"][gate][0]) <= set(entry)
     assert "nan" not in texts(longcontext_sections(found))
@@ -99,7 +100,10 @@ def test_the_table_goes_to_mlflow(place: Workplace, found: dict[str, Any]) -> No
     assert "results/longcontext.json" in place.scalelab("sync", "--dry-run").stdout
 
 
-def test_sealed_and_open_programs_are_printed_apart(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sealed_and_open_programs_are_printed_apart(
+    found: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     sealed = next(row for row in found["rows"] if row["arm"] == "rlm-1")
     opened = {**sealed, "profile": "open", "accuracy": 0.123}
     print_longcontext({**found, "rows": [*found["rows"], opened]})
@@ -190,7 +194,7 @@ def test_one_line_for_what_cannot_be_measured(place: Workplace, key: str, value:
 def test_lessons_of_other_settings_are_refused(place: Workplace) -> None:
     kept = json.loads(json.dumps(place.tree))
     try:
-        place.set("world.lessons", 61)
+        place.set("world.lessons", 101)
         assert "data/world/tokens was built from other settings" in place.refusal("train", "policy")
     finally:
         place.tree = kept

@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from analysis import longcontext
 from evals.longcontext.arms.agentic import Agentic, expanded
 from evals.longcontext.arms.arm import Answered, Asked
 from evals.longcontext.arms.arms import ARMS, arm
@@ -13,6 +15,7 @@ from evals.longcontext.arms.offload import Offload
 from evals.longcontext.arms.reader import most
 from evals.longcontext.arms.retrieval import BM25, Dense
 from evals.longcontext.arms.whole import Direct, Truncation
+from evals.longcontext.params import ArmName
 from rlm.lm import Messages, Reply, Scripted
 from rlm.policy import Trained
 from tests.evals.longcontext.readers import Knowing, prompt_tokens, reader, texts
@@ -228,7 +231,7 @@ def test_most() -> None:
 
 def test_arms_by_name() -> None:
     lm = knowing(lambda question, text: "x", 50)
-    assert len(ARMS) == 11
+    assert tuple(ARMS) == get_args(ArmName) == longcontext.ARMS
     for name in ARMS:
         found = arm(name, lm, Trained(), LEAF_TOKENS)
         assert (found.name, found.profile) == (name, "sealed" if name.startswith("rlm") else None)
