@@ -64,9 +64,9 @@ def model_sentence(model: Row) -> str:
     read = ", ".join(f"{question} {share:.0%}" for question, share in model["reading_accuracy"].items())
     return (
         f"All arms ask the same model, {model['name']}: {si(model['params'])} parameters, trained on "
-        f"{si(model['trained_tokens'])} tokens to a loss of {model['loss']:.3g} on lessons that were held out; it reads "
-        f"{model['window']} at once, and of held-out questions about a "
-        f"few lines it answers wholly right: {read}."
+        f"{si(model['trained_tokens'])} tokens to a loss of {model['loss']:.3g} on lessons that were held out; "
+        f"it reads {model['window']} at once, and of held-out questions about a few lines it answers wholly "
+        f"right: {read}."
     )
 
 
