@@ -1,4 +1,4 @@
-"""What the comparison of ways to train a root further is asked for. Standard library only: params.yaml is read with it."""
+"""What the comparison of ways to train a root further is asked for. Standard library only, as params.yaml is read."""
 
 import typing
 from dataclasses import dataclass

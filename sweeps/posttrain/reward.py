@@ -27,6 +27,8 @@ def reward(rollout: Rollout, params: PosttrainParams) -> float:
 
 def cheapest(programs: Sequence[str], rollouts: Sequence[Rollout]) -> list[str]:
     """Of a question's programs those that score 1 and spend the fewest tokens, each once."""
-    right = [(rollout.tokens, program) for program, rollout in zip(programs, rollouts, strict=True) if rollout.score == 1]
+    right = [
+        (rollout.tokens, program) for program, rollout in zip(programs, rollouts, strict=True) if rollout.score == 1
+    ]
     fewest = min((tokens for tokens, _ in right), default=0)
     return list(dict.fromkeys(program for tokens, program in right if tokens == fewest))

@@ -41,9 +41,7 @@ class Start:
         return AutoTokenizer.from_pretrained(self.checkpoint, padding_side="left")
 
 
-def optimiser(
-    model: GraniteForCausalLM, learning_rate: float, num_steps: int
-) -> tuple[torch.optim.AdamW, LambdaLR]:
+def optimiser(model: GraniteForCausalLM, learning_rate: float, num_steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
     """AdamW without decay at muP's rates, which fall in a line to nothing."""
     adamw = torch.optim.AdamW(parameter_groups(model, learning_rate, 0.0), betas=(0.9, 0.95))
     return adamw, LambdaLR(adamw, lambda step: max(0.0, 1 - step / num_steps))
