@@ -192,7 +192,7 @@ def contrasts(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) 
         for of in [*([pair] for pair in pairs), pairs]:
             assert all(own["task"] == other["task"] for own, other in of)
             scores = [[score for row in side for score in row["scores"]] for side in zip(*of, strict=True)]
-            difference, interval = contrast(*scores)
+            difference, interval = contrast(scores[0], scores[1])
             spent = [sum(row["tokens"] for row in side) for side in zip(*of, strict=True)]
             found.append(
                 {

@@ -6,13 +6,15 @@ TRL and what it loads are imported here and beside on-policy distillation alone.
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from sweeps.posttrain.reward import reward
 from sweeps.posttrain.tuning import CLIP_NORM, Start, optimiser, save
@@ -31,7 +33,8 @@ def train(start: Start, out: Path) -> dict[str, int]:
     def worth(completions: list[str], place: list[int], **_: Any) -> list[float]:
         return [reward(rollout, params) for rollout in start.run(list(zip(place, completions, strict=True)))]
 
-    with tempfile.TemporaryDirectory(prefix="scalelab-trl-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="scalelab-trl-") as scratch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing` is deprecated", FutureWarning)  # TRL's own name
         trainer = ProgramsTrainer(
             model=model,
             reward_funcs=worth,
@@ -95,6 +98,7 @@ class ProgramsTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         rows = super()._generate_and_score_completions(inputs)
+        assert self.num_generations is not None
         stays_B = without_idle_groups(rows, self.num_generations)
         self._is_idle = not stays_B.any()
         self.kept += int(stays_B.sum())

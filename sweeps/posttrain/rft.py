@@ -31,7 +31,7 @@ def train(start: Start, out: Path) -> dict[str, int]:
     return {"sampled": sampled, "kept": len(pairs), "trained_tokens": trained_tokens}
 
 
-def kept(start: Start, model: GraniteForCausalLM, tokenizer: Any) -> list[Pair]:
+def kept(start: Start, model: Any, tokenizer: Any) -> list[Pair]:
     """The cheapest right programs of each question, of as many as a group has."""
     params, pairs = start.params, []
     for begin in range(0, len(start.prompts), params.batch):
@@ -46,12 +46,12 @@ def kept(start: Start, model: GraniteForCausalLM, tokenizer: Any) -> list[Pair]:
 
 @torch.inference_mode()
 def sample(
-    model: GraniteForCausalLM, tokenizer: Any, prompts: Sequence[str], params: PosttrainParams, reply_tokens: int
+    model: Any, tokenizer: Any, prompts: Sequence[str], params: PosttrainParams, reply_tokens: int
 ) -> list[list[str]]:
     """A group of programs for each prompt, drawn at the temperature from all that the model holds possible."""
     model.eval()
     asked = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
-    found_BT: Any = model.generate(  # pyright: ignore[reportCallIssue]  # transformers types it for another class
+    found_BT = model.generate(
         input_ids=asked["input_ids"],
         attention_mask=asked["attention_mask"],
         max_new_tokens=reply_tokens,

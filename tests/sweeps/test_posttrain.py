@@ -104,13 +104,28 @@ def start(
     model = untrained.model()
     torch.manual_seed(0)
     pairs = [pair for one, item in zip(prompts, drawn, strict=True) for pair in taught(one, item)]
-    rft.fine_tune(model, untrained.tokenizer(), pairs, replace(PARAMS, epochs=150, batch=4, learning_rate=0.03))
+    rft.fine_tune(
+        model, untrained.tokenizer(), pairs, replace(PARAMS, questions=4, batch=4, epochs=300, learning_rate=0.02)
+    )
     save(model, place / "tokenizer", place / "checkpoint")
     return replace(untrained, checkpoint=place / "checkpoint")
 
 
 def taught(asked: str, item: Item) -> list[rft.Pair]:
     return [(asked, programs(item)[1].source), (asked, "answer(1000)")]
+
+
+def margin(start: Start) -> float:
+    """Nats by which right programs are more likely than wrong ones, over the questions."""
+    model, tokenizer, found = start.model().eval(), start.tokenizer(), 0.0
+    for asked, item in zip(start.prompts, start.run.drawn, strict=True):  # pyright: ignore[reportFunctionMemberAccess]
+        for sign, (_, program) in zip((1, -1), taught(asked, item), strict=True):
+            told = tokenizer(asked)["input_ids"]
+            ids_BT = torch.tensor([told + tokenizer(program + tokenizer.eos_token)["input_ids"]])
+            with torch.inference_mode():
+                logits_TV = model(ids_BT).logits[0, len(told) - 1 : -1].log_softmax(-1)
+            found += sign * float(logits_TV.gather(1, ids_BT[0, len(told) :, None]).sum())
+    return found
 
 
 def weights(model: Any) -> torch.Tensor:
@@ -125,6 +140,7 @@ def test_both_ways_end_to_end(run, start: Start, tmp_path: Path, method: Method)
     assert told["trained_tokens"] > 20 * told["kept"]
     trained = replace(start, checkpoint=tmp_path / "out")
     assert not torch.equal(weights(trained.model()), weights(start.model()))
+    assert margin(trained) > margin(start)
     assert (tmp_path / "out/tokenizer.json").read_bytes() == (start.checkpoint / "tokenizer.json").read_bytes()
     reply = run(HuggingFace(tmp_path / "out").complete((Message("user", start.prompts[0]),), LONGEST))
     assert reply.completion_tokens <= LONGEST
