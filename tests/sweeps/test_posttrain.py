@@ -28,7 +28,7 @@ from sweeps.posttrain.reward import Rollout, cheapest, reward
 from sweeps.posttrain.tuning import Start
 
 PARAMS = PosttrainParams(
-    tasks=("count",), questions=2, group=4, batch=2, epochs=2, windows=(1,), items=1, learning_rate=0.01
+    tasks=("count",), questions=2, group=4, batch=2, epochs=2, windows=(1,), items=1, learning_rate=1e-3
 )
 WAYS = {"rft": rft.train, "grpo": grpo.train}
 LONGEST = 48  # tokens of a program here
