@@ -1,6 +1,7 @@
 """The post-training stage: the built-in model as it is, and after each way to go on, on the same held-out questions."""
 
 import hashlib
+import importlib.metadata
 import json
 import shutil
 import time
@@ -21,13 +22,18 @@ from sweeps.posttrain.params import Method, PosttrainParams
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evals.longcontext.lexicon import Lexicon
     from rlm.hf import HuggingFace
 
 POSTTRAIN = RESULTS / "posttrain.json"
 ARMS = "posttrain"  # below runs/
 BASE = "base"
 SCHEMA_VERSION = 1
-MADE_BY = ("evals/longcontext", "rlm", "sweeps/posttrain", "experiments/posttrain.py", "experiments/rollouts.py")
+MADE_BY = (
+    "evals/longcontext", "rlm", "sweeps/posttrain", "models/decoder.py", "experiments/posttrain.py",
+    "experiments/rollouts.py",
+)  # fmt: skip
+LIBRARIES = ("torch", "transformers", "trl")
 OWN, FIRST = "own", "base"  # whose leaves read for an arm's root: its own weights, or the first model's
 
 
@@ -129,7 +135,8 @@ def planned(project: Project, params: PosttrainParams) -> tuple[Model, list[Job]
 def _code_digest() -> str:
     paths = [CODE_ROOT / name for name in MADE_BY]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
-    return store.code_digest(CODE_ROOT, sorted(str(file.relative_to(CODE_ROOT)) for file in files))
+    code = store.code_digest(CODE_ROOT, sorted(str(file.relative_to(CODE_ROOT)) for file in files))
+    return _digest([code, *map(importlib.metadata.version, LIBRARIES)])
 
 
 def describe(project: Project) -> str:
@@ -232,7 +239,7 @@ def in_worker(job: Job) -> None:
     store.write_json(job.directory / "rows.json", {"identity": job.judged, "rows": rows})
 
 
-def train_arm(job: Job, leaves: "HuggingFace", lexicon: Any) -> None:
+def train_arm(job: Job, leaves: "HuggingFace", lexicon: "Lexicon") -> None:
     """Trains beside the arm's place and moves what is whole into it; programs are run with the first model's leaves."""
     from experiments.rollouts import Rollouts, prompt, questions
     from rlm.policy import ROOT_TOKENS

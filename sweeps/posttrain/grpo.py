@@ -2,7 +2,7 @@
 
 Advantages are of Shao et al. 2024 (DeepSeekMath, arXiv 2402.03300). Of Yu et al. 2025 (DAPO, arXiv 2503.14476) are the
 mean over all tokens of a batch, no divergence from the first model, and that groups without advantage are left out.
-TRL and what it loads are imported here and beside on-policy distillation alone. Shapes: B programs, T tokens.
+Shapes: B programs, T tokens.
 """
 
 import tempfile

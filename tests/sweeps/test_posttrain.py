@@ -118,7 +118,7 @@ def taught(asked: str, item: Item) -> list[rft.Pair]:
 def margin(start: Start) -> float:
     """Nats by which right programs are more likely than wrong ones, over the questions."""
     model, tokenizer, found = start.model().eval(), start.tokenizer(), 0.0
-    for asked, item in zip(start.prompts, start.run.drawn, strict=True):  # pyright: ignore[reportFunctionMemberAccess]
+    for asked, item in zip(start.prompts, start.run.drawn, strict=True):
         for sign, (_, program) in zip((1, -1), taught(asked, item), strict=True):
             told = tokenizer(asked)["input_ids"]
             ids_BT = torch.tensor([told + tokenizer(program + tokenizer.eos_token)["input_ids"]])
