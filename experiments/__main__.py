@@ -391,6 +391,23 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
 
 
 @app.command()
+def posttrain(dry_run: DryRun = False, json_out: Json = None) -> None:
+    """Train the built-in model's root further on programs of its own, two ways, and compare; arms are kept."""
+    from rich.console import Console
+
+    from experiments.launch import only_one
+    from experiments.posttrain import POSTTRAIN, describe, own_posttrain, print_posttrain
+    from experiments.project import CACHE, Project
+
+    if dry_run:
+        print(describe(Project.here()))
+        return
+    with only_one(CACHE / "posttrain-measured.lock"):
+        found = own_posttrain(Console(stderr=True))
+    give(found, json_out or POSTTRAIN, lambda: print_posttrain(found))
+
+
+@app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
     from experiments.law import write_law_report

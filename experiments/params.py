@@ -19,6 +19,7 @@ from models.tokenizer import check_vocab_size
 from sweeps.corpus import CorpusParams, ValidationParams
 from sweeps.distil.params import DistillationParams
 from sweeps.grid import Suite
+from sweeps.posttrain.params import PosttrainParams
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Params:
     distillation: DistillationParams | None = None
     world: WorldParams | None = None
     longcontext: LongContextParams | None = None
+    posttrain: PosttrainParams | None = None
 
     def __post_init__(self) -> None:
         for name, suite in self.suites.items():
@@ -65,6 +67,8 @@ class Params:
                 raise ValueError(f"suites.{name}.data is abilities and abilities is missing: add it, with its shares")
             if suite.data == "world" and self.world is None:
                 raise ValueError(f"suites.{name}.data is world and world is missing: add it, with its lessons")
+        if self.posttrain is not None and self.longcontext is None:
+            raise ValueError("posttrain goes on from longcontext.model and longcontext is missing: add it")
         asks = {"inference": self.inference, "distillation": self.distillation, "longcontext": self.longcontext}
         for name, asked in asks.items():
             if asked is not None and asked.suite not in self.suites:

@@ -191,7 +191,10 @@ def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path, serve)
         words = words.replace("CHECKPOINT", "runs/inference/w0016-l2-s0/t32768/checkpoint --prompt 16 --output 8")
         words = words.replace("FILE", "CURVES.csv").replace("openai:MODEL", f"openai:m --base-url {url}")
         words = words.replace("TABLE.csv", "results/emergence_scores.csv").split()
-        if words[1] == "bench":
+        if words[1] == "posttrain":
+            with (checkout.path / "params.yaml").open("a") as params:
+                params.write("posttrain: {tasks: [count]}\n")
+        if words[1] in ("bench", "posttrain"):
             words.append("--dry-run")
         checkout.run(*words)
 

@@ -1,0 +1,144 @@
+"""Programs for the closed world's questions, run as `rlm-1` runs them: in the sealed sandbox, with a model's leaves."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.paired import mean_interval
+from evals.longcontext.arms.arm import Answered, Asked
+from evals.longcontext.gates import Gate
+from evals.longcontext.item import Item
+from evals.longcontext.lexicon import Lexicon
+from evals.longcontext.measure import SIDE, compared
+from evals.longcontext.scorers import score
+from evals.longcontext.task import items
+from evals.longcontext.tasks import TASKS
+from rlm.lm import LanguageModel, Messages, Reply
+from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained, root_prompt
+from rlm.sandbox.sealed import Sealed
+from rlm.solver import RLM, Solution
+from rlm.text import Text
+from sweeps.posttrain.params import PosttrainParams
+from sweeps.posttrain.reward import Rollout
+
+DEPTH = 1
+TOGETHER = 64  # programs at work side by side
+CALLS = 256  # to a model, of one program
+
+
+def questions(params: PosttrainParams, lexicon: Lexicon) -> list[Item]:
+    """To train on: of every task and length in turn, in an order at random, of compositions that lessons have."""
+    kinds = [(task, windows) for task in params.tasks for windows in params.windows]
+    random.Random(f"posttrain {params.seed}").shuffle(kinds)
+    each = -(-params.questions // len(kinds))
+    drawn = [items(TASKS[task], lexicon, windows, each, params.seed, "train") for task, windows in kinds]
+    return [item for turn in zip(*drawn, strict=True) for item in turn][: params.questions]
+
+
+def prompt(item: Item) -> str:
+    """A root's first, for a question."""
+    return root_prompt(item.question, Text.of(item.context).num_lines, DEPTH)
+
+
+@dataclass(frozen=True)
+class Given(Gate):
+    """Roots write a given program."""
+
+    program: str
+
+    async def root(self, messages: Messages, max_tokens: int) -> Reply:
+        """The program."""
+        return self.said(self.program, max_tokens)
+
+
+@dataclass
+class Watched:
+    """`rlm-1` with a model each for root and leaves; the error of every program that ran, None where it had none."""
+
+    models: Sequence[LanguageModel]
+    max_turns: int = 12
+    errors: list[str | None] = field(default_factory=list)
+    name: str = "rlm-1"
+    profile: str = "sealed"
+
+    async def answer(self, asked: Asked) -> Answered:
+        """The solver's answer."""
+        found = await self.solve(asked.question, asked.context)
+        return Answered(found.answer, found.calls, found.tokens, found.status, found.reason)
+
+    async def solve(self, question: str, context: str) -> Solution:
+        """What the solver found."""
+        solver = RLM(
+            self.models,
+            Sealed,
+            Trained(),
+            DEPTH,
+            max_turns=self.max_turns,
+            reply_tokens=ROOT_TOKENS,
+            leaf_tokens=LEAF_TOKENS,
+            concurrency=CALLS,
+            listen=self._hear,
+        )
+        return await solver.asolve(question, context)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "program":
+            self.errors.append(event["error"])
+
+
+class Rollouts:
+    """Runs a program for a question, alone: no other follows where it gives no answer. What was run is remembered."""
+
+    def __init__(self, leaves: LanguageModel, drawn: Sequence[Item]) -> None:
+        self.leaves, self.drawn = leaves, drawn
+        self._kept: dict[tuple[int, str], Rollout] = {}
+
+    def __call__(self, asked: Sequence[tuple[int, str]]) -> list[Rollout]:
+        """What became of each program, for the question at its place."""
+        fresh = list(dict.fromkeys(one for one in asked if one not in self._kept))
+        self._kept.update(zip(fresh, asyncio.run(self._all(fresh)), strict=True))
+        return [self._kept[one] for one in asked]
+
+    async def _all(self, asked: Sequence[tuple[int, str]]) -> list[Rollout]:
+        places = asyncio.Semaphore(TOGETHER)
+
+        async def one(place: int, program: str) -> Rollout:
+            async with places:
+                return await self._ran(self.drawn[place], program)
+
+        return await asyncio.gather(*(one(*each) for each in asked))
+
+    async def _ran(self, item: Item, program: str) -> Rollout:
+        watched = Watched([Given(self.leaves, program)], max_turns=1)
+        found = await watched.solve(item.question, item.context)
+        scored = score(item, found.answer) if found.status == "done" else 0.0
+        return Rollout(scored, found.tokens, watched.errors == [None])
+
+
+def held_out_rows(
+    root: LanguageModel, leaves: LanguageModel, lexicon: Lexicon, params: PosttrainParams, seed: int
+) -> list[dict[str, Any]]:
+    """A row for each task and length: what `rlm-1` scores and spends on held-out items, and how many programs ran."""
+    found = []
+    for task in params.tasks:
+        for windows in params.windows:
+            watched: list[Watched] = []
+
+            def made(_: Item, watched: list[Watched] = watched) -> Watched:
+                watched.append(Watched([root, leaves]))
+                return watched[-1]
+
+            asked = items(TASKS[task], lexicon, windows, params.items, seed, SIDE)
+            row = compared(TASKS[task], windows, asked, made)
+            errors = [error for arm in watched for error in arm.errors]
+            found.append(
+                {name: row[name] for name in ("task", "length_windows", "num_items", "scores", "tokens")}
+                | {
+                    "accuracy": sum(row["scores"]) / len(row["scores"]),
+                    "ci95": list(mean_interval(row["scores"])),
+                    "valid_programs": errors.count(None) / max(1, len(errors)),
+                }
+            )
+    return found
