@@ -10,10 +10,12 @@ from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
+from experiments.texts import abilities, corpus, world
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-app.command()(solve)
+for verb in (corpus, abilities, world, solve):
+    app.command()(verb)
 
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
 
@@ -30,63 +32,6 @@ def main() -> None:
 @app.callback()
 def workbench() -> None:
     """What does scale buy? Train families of small transformers, fit scaling laws, see and forecast."""
-
-
-@app.command()
-def corpus(dry_run: DryRun = False) -> None:
-    """Build the token store of params.yaml's corpus in data/corpus."""
-    from experiments.project import DATA, Project
-
-    params = Project.here().params
-    if dry_run:
-        print(f"{params.corpus.source} text, at most {params.corpus.max_bytes} bytes, to {DATA}")
-        return
-    from sweeps.corpus.build import build_corpus
-
-    manifest = build_corpus(
-        params.corpus,
-        params.tokenizer.vocab_size,
-        params.validation,
-        DATA,
-        progress=lambda line: print(line, flush=True),
-    )
-    train, validation = manifest["train"], manifest["validation"]
-    print(
-        f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out "
-        f"in {validation['documents']:,}; duplicates removed: {manifest['duplicates']}"
-    )
-
-
-@app.command()
-def abilities(dry_run: DryRun = False) -> None:
-    """Write the mixture's training documents and the held-out items of every ability to data/abilities."""
-    from experiments.project import ABILITIES, Project
-
-    project = Project.here()
-    if dry_run:
-        names = ", ".join(f"{name} {share:g}" for name, share in project.abilities.shares.items())
-        print(f"{project.abilities.documents:,} documents ({names}) to {ABILITIES}")
-        return
-    from experiments.abilities import build_abilities
-
-    train = build_abilities(project)["train"]
-    print(f"{train['documents']:,} training documents of {train['tokens']:,} tokens, {train['bytes']:,} bytes scored")
-
-
-@app.command()
-def world(dry_run: DryRun = False) -> None:
-    """Write the built-in model's lessons, and those that are held out, to data/world."""
-    from experiments.project import WORLD, Project
-
-    project = Project.here()
-    if dry_run:
-        asked = project.world
-        print(f"{asked.lessons:,} lessons about {asked.words:,} words, {asked.held_out:,} held out, to {WORLD}")
-        return
-    from experiments.world import build_world
-
-    train = build_world(project)["train"]
-    print(f"{train['documents']:,} lessons of {train['tokens']:,} tokens")
 
 
 @app.command()
