@@ -16,6 +16,7 @@ from evals.longcontext.scorers import score
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
 from rlm.lm import LanguageModel, Messages, Reply
+from rlm.loop import result_of
 from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained, root_prompt
 from rlm.sandbox.sealed import Sealed
 from rlm.solver import RLM, Solution
@@ -98,7 +99,7 @@ class Rollouts:
     def __call__(self, asked: Sequence[tuple[int, str]]) -> list[Rollout]:
         """What became of each program, for the question at its place."""
         fresh = list(dict.fromkeys(one for one in asked if one not in self._kept))
-        self._kept.update(zip(fresh, asyncio.run(self._all(fresh)), strict=True))
+        self._kept.update(zip(fresh, result_of(self._all(fresh)), strict=True))
         return [self._kept[one] for one in asked]
 
     async def _all(self, asked: Sequence[tuple[int, str]]) -> list[Rollout]:

@@ -7,9 +7,7 @@ Zhang, Kraska and Khattab 2025, arXiv 2512.24601. Three lines to use it:
     solver.solve("Who signed the treaty?", Path("archive.txt")).answer
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from rlm.budget import Budget, Ledger
 from rlm.calls import Caller
 from rlm.lm import LanguageModel
+from rlm.loop import result_of
 from rlm.prompts import Chat, Prompts
 from rlm.replay import Replayed
 from rlm.sandbox.sealed import Sealed
@@ -90,13 +89,8 @@ class RLM:
         return self.lm if isinstance(self.lm, Sequence) else [self.lm]
 
     def solve(self, question: str, context: str | Path | Text, answer_type: Any = None) -> Solution:
-        """The answer; see `asolve`. Where a loop runs already, as in a notebook, in a thread of its own."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self.asolve(question, context, answer_type))
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self.asolve(question, context, answer_type)).result()
+        """The answer; see `asolve`."""
+        return result_of(self.asolve(question, context, answer_type))
 
     async def asolve(self, question: str, context: str | Path | Text, answer_type: Any = None) -> Solution:
         """The answer to a question about a text: itself, or a file, or a folder of them.

@@ -1,6 +1,5 @@
 """What every test relies on: no network, one thread, no accelerator unless there is one, the published tables."""
 
-import asyncio
 import contextlib
 import copy
 import importlib.util
@@ -10,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,13 +238,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """What a coroutine returns, or raises, in a thread of its own: the main one may have a browser's loop."""
+    """What a coroutine returns, or raises, also where a browser's loop runs in this thread."""
+    from rlm.loop import result_of
 
-    def in_thread(work: Coroutine[Any, Any, Any]) -> Any:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, work).result()
-
-    return in_thread
+    return result_of
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
         (params, data) for params in (796, 2552, 5268) for data in ("epochs", "fresh")
     ]
     assert "When does a size stop improving?" in (checkout.path / "results/report.html").read_text()
-    assert "28 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
+    assert "29 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
 
 
 def test_pipeline_trains_asks_and_labels_the_mixture(checkout: Checkout) -> None:

@@ -23,6 +23,7 @@ from evals.longcontext.scorers import floor, score
 from evals.longcontext.task import Task, items
 from evals.longcontext.tasks import TASKS
 from rlm.hf import HuggingFace
+from rlm.loop import result_of
 from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained
 from rlm.sandbox.open import Open
 from rlm.sandbox.sealed import Sealed
@@ -98,7 +99,7 @@ def row_of(job: Job) -> dict[str, Any]:
 def compared(task: Task, windows: int, asked: Sequence[Item], made: Callable[[Item], Arm]) -> dict[str, Any]:
     """What an arm, made for each item, scores and costs: the row but for the arm's name."""
     began = time.perf_counter()
-    answers = asyncio.run(_answers(asked, made, windows))
+    answers = result_of(_answers(asked, made, windows))
     return _row(task, windows, asked, answers, time.perf_counter() - began)
 
 

@@ -10,6 +10,7 @@ from evals.longcontext.leaves import leaf_answer
 from evals.longcontext.lessons import Lessons
 from evals.longcontext.lexicon import RELATIONS, Lexicon, Side
 from rlm.lm import LanguageModel, Message
+from rlm.loop import result_of
 from rlm.policy import LEAF_TOKENS, leaf_prompt, parse_leaf
 
 SIDE: Side = "held-out"
@@ -20,7 +21,7 @@ BY_LINE = "kinds, line by line"
 def reading_accuracy(lm: LanguageModel, lexicon: Lexicon, count: int, seed: int) -> dict[str, float]:
     """By question, on `count` of them in the shares of the lessons; of the classes of all lines also line by line."""
     drawn = itertools.islice(_questions(lexicon, seed), count)
-    return asyncio.run(_accuracy(lm, lexicon, list(drawn)))
+    return result_of(_accuracy(lm, lexicon, list(drawn)))
 
 
 def _questions(lexicon: Lexicon, seed: int) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from experiments.bench import cli, overhead
+from experiments.bench import overhead
 from experiments.bench.overhead import (
     OURS,
     PEER,
@@ -67,9 +66,3 @@ def test_the_peer_makes_the_same_calls(root: Path, monkeypatch: pytest.MonkeyPat
         )
     assert their_seconds(ONE_BY_ONE) > 0
     assert their_seconds(SIDE_BY_SIDE) >= SIDE_BY_SIDE.ideal_seconds
-
-
-def test_without_a_question_it_is_refused() -> None:
-    told = CliRunner().invoke(cli.app, ["longcontext"])
-    assert isinstance(told.exception, ValueError)
-    assert "give --overhead" in str(told.exception)

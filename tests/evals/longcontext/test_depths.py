@@ -1,6 +1,5 @@
 """Programs for other depths: right above solvers that make no error, and harmless where nothing can be asked."""
 
-import asyncio
 from collections.abc import Callable
 from statistics import mean
 
@@ -34,7 +33,7 @@ def solved(item: Item, lexicon: Lexicon, depth: int) -> Solution:
         return (deep(item) if question == item.question else partial(question)).source
 
     solver = RLM(Scripted(answer), prompts=Trained(), depth=depth, concurrency=64)
-    return asyncio.run(solver.asolve(item.question, item.context))
+    return solver.solve(item.question, item.context)
 
 
 @pytest.mark.parametrize("task", TASKS)
