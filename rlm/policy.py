@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
-ROOT_TOKENS, LEAF_TOKENS = 96, 40  # of a reply at most, its end included
+ROOT_TOKENS, LEAF_TOKENS = 98, 40  # of a reply at most, its end included
 ERRORS = ("IndexError", "KeyError", "NameError", "SyntaxError", "TypeError", "ValueError")  # that a root is told of
 NO_ERROR = "Error"  # another, or none
 ERROR = re.compile(r"\w+Error")

@@ -4,11 +4,13 @@ Everything is drawn from the world at random, from the compositions of the side 
 is among it but by chance.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evals.longcontext.cut import ends
 from evals.longcontext.depths import alone, deep, partial
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer, marked_answer
@@ -21,6 +23,7 @@ from rlm.policy import (
     EOS,
     ERRORS,
     LEAF,
+    LEAF_TOKENS,
     MARKS,
     NO_ERROR,
     TEXT,
@@ -30,8 +33,10 @@ from rlm.policy import (
     told_prompt,
 )
 
+FIRST = 18_000  # lessons that are mostly about classes
 MOST_RECORDS = 7  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 15
+MOST_WINDOWS = 8  # of a context of which the two ends are read
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
 RECOVERED = 0.15  # of those of depth 1: after a program that failed
@@ -78,22 +83,23 @@ class Lessons:
         self._verbs: dict[str, list[str]] = {}
         for verb, (meaning, _) in [*lexicon.relation_of.items(), *lexicon.event_of.items()]:
             self._verbs.setdefault(meaning, []).append(verb)
-        self._kinds_of_lessons: dict[Callable[[], Lesson], float] = {
-            self._along: 0.20,
-            self._phrases: 0.10,
-            self._kinds: 0.20,
-            self._lookup: 0.08,
-            self._relation: 0.10,
-            self._state: 0.04,
-            self._program: 0.24,
-            self._glance: 0.04,
+        # How often each is drawn: of the first lessons, and after. Classes come first: all else is read from them.
+        self._shares: dict[Callable[[], Lesson], tuple[float, float]] = {
+            self._along: (0.20, 0.12),
+            self._phrases: (0.10, 0.04),
+            self._kinds: (0.20, 0.10),
+            self._lookup: (0.08, 0.18),
+            self._relation: (0.08, 0.17),
+            self._state: (0.02, 0.07),
+            self._program: (0.24, 0.22),
+            self._glance: (0.08, 0.10),
         }
         self._short = (self._program, self._relation, self._words)
 
     def __iter__(self) -> Iterator[Lesson]:
-        lessons, weights = list(self._kinds_of_lessons), list(self._kinds_of_lessons.values())
-        while True:
-            parts = self.rng.choices(lessons, weights)[0]().parts
+        lessons, (first, after) = list(self._shares), zip(*self._shares.values(), strict=True)
+        for index in itertools.count():
+            parts = self.rng.choices(lessons, first if index < FIRST else after)[0]().parts
             room = WINDOW - sum(num_pieces(prompt + target) for prompt, target in parts)
             if room >= 0:
                 yield Lesson([*parts, *self._filling(room)])
@@ -228,13 +234,17 @@ class Lessons:
         return " ".join(words.get(word, word) for word in asked.split())
 
     def _glance(self) -> Lesson:
-        """The answer to a question from the whole of a context that fits a window."""
-        item = self._item(96)
-        return Lesson([(leaf_prompt(item.question, item.context), f" {item.gold}{EOS}")])
+        """The answer to a question from a context that fits a window, or from the two ends of one that does not."""
+        cut = self.rng.random() < 0.5
+        item = self._item(self.rng.randint(1, MOST_WINDOWS) if cut else 1)
+        text = item.context
+        if cut:
+            text = ends(text, lambda part: num_pieces(leaf_prompt(item.question, part)), WINDOW - LEAF_TOKENS)
+        return Lesson([(leaf_prompt(item.question, text), f" {item.gold}{EOS}")])
 
-    def _item(self, tokens: int = WINDOW) -> Item:
+    def _item(self, windows: int = 1) -> Item:
         task = self.rng.choice(list(TASKS.values()))
-        return items(task, self.lexicon, 1, 1, self.rng.randrange(2**32), self.side, tokens)[0]
+        return items(task, self.lexicon, windows, 1, self.rng.randrange(2**32), self.side)[0]
 
     def _read(self, question: str, text: str) -> Lesson:
         return Lesson([(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)])

@@ -116,12 +116,17 @@ def degenerate_outputs(item: Item) -> list[Degenerate]:
         "echo": item.context,
         "all classes": " ".join(CLASSES),
         "all numbers": " ".join(str(number) for number in range(100)),
-        "all pairs": _all_pairs(item.context),
     }
-    found = [Degenerate(name, output, 0.0) for name, output in outputs.items()]
-    # A question may have a number in it, and then it is a constant like any.
-    echo = Degenerate("echo of the question", item.question, floor(item))
-    return [*found, echo, Degenerate("constant", _constant(item), floor(item))]
+    # A question may have a number in it, and all pairs of few lines may be given: constants like any.
+    constants = {
+        "echo of the question": item.question,
+        "all pairs": _all_pairs(item.context),
+        "constant": _constant(item),
+    }
+    return [
+        *(Degenerate(name, output, 0.0) for name, output in outputs.items()),
+        *(Degenerate(name, output, floor(item)) for name, output in constants.items()),
+    ]
 
 
 def _constant(item: Item) -> str:

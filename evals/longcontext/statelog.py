@@ -29,6 +29,7 @@ class StateLog(Task):
     The thing is taken once at the start and again somewhere in the first quarter of the events; from then on it is
     named no more, and moves with all that its holder has. Who took it last is not the answer. Each holder may take
     other things at any time, pass all to another, swap all with another, and greet another, which moves nothing.
+    One or two windows have so few events that a rule which follows no holder does better than chance.
     """
 
     name: ClassVar[str] = "statelog"

@@ -9,6 +9,8 @@ from evals.longcontext.item import Answer, Item, Reading
 from evals.longcontext.lexicon import Lexicon, Side
 from evals.longcontext.world import WINDOW, num_tokens
 
+ROOM = 32  # tokens of a question and its answer: a context of one window fits it with both
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -36,20 +38,18 @@ class Task(ABC):
         return Item(self.name, self.reading, question, context, gold, self.answer, chance, meta)
 
 
-def items(
-    task: Task, lexicon: Lexicon, windows: int, count: int, seed: int, side: Side = "any", window: int = WINDOW
-) -> list[Item]:
-    """Items whose contexts are `windows` times `window` tokens long, within a line.
+def items(task: Task, lexicon: Lexicon, windows: int, count: int, seed: int, side: Side = "any") -> list[Item]:
+    """Items whose contexts fill `windows` windows within a line, but for `ROOM` tokens.
 
     side: of the compositions of words and templates (see `lexicon.is_held_out`). The same arguments give the same items
-    in every process, and fewer are the first of more. Raises ValueError for lengths under 96 tokens.
+    in every process, and fewer are the first of more. Raises ValueError for less than a window and an item.
     """
-    if windows * window < 96 or count < 1:
-        raise ValueError(f"{count} items of {windows} x {window} tokens: give 1 item or more of at least 96 tokens")
+    if windows < 1 or count < 1:
+        raise ValueError(f"{count} items of {windows} windows: give 1 or more of each")
     drawn = []
     for index in range(count):
-        rng = random.Random(f"{task.name} {lexicon.seed} {windows} {window} {side} {seed} {index}")
-        item = task.draw(Draw(lexicon, rng, windows * window, side))
+        rng = random.Random(f"{task.name} {lexicon.seed} {windows} {side} {seed} {index}")
+        item = task.draw(Draw(lexicon, rng, windows * WINDOW - ROOM, side))
         shape = {"windows": windows, "num_lines": item.context.count("\n"), "tokens": num_tokens(item.context)}
         drawn.append(replace(item, meta={**item.meta, **shape, "index": index}))
     return drawn

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from evals.longcontext.arms.arm import Asked
 from evals.longcontext.arms.indexes import Embedding, VectorIndex, WordIndex, words
-from evals.longcontext.arms.reader import Asker, Reader, fitting, is_told, joined
+from evals.longcontext.arms.reader import Asker, Reader, fitting, is_told
+from evals.longcontext.cut import joined
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evals.longcontext.arms.arm import Asked
-from evals.longcontext.arms.reader import Asker, Reader, is_told, most
+from evals.longcontext.arms.reader import Asker, Reader, is_told
+from evals.longcontext.cut import most
 from evals.longcontext.item import Answer
 from evals.longcontext.programs import CHUNK_BYTES
 from evals.longcontext.scorers import read_number

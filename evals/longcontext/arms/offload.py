@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evals.longcontext.arms.arm import Asked
-from evals.longcontext.arms.reader import Asker, Reader, fitting, joined
+from evals.longcontext.arms.reader import Asker, Reader, fitting
+from evals.longcontext.cut import joined
 from rlm.text import MOST_PARTS, Text
 
 

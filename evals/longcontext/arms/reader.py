@@ -1,13 +1,13 @@
 """What the arms without programs have in common: one model, one prompt, and a count of what is asked."""
 
 import asyncio
-import bisect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from evals.longcontext.arms.arm import Answered, Asked
+from evals.longcontext.cut import joined, most
 from rlm.calls import TooLong
 from rlm.lm import LanguageModel, ModelError
 from rlm.prompts import Prompts
@@ -91,23 +91,6 @@ class Reader(ABC):
 def is_told(answer: str) -> bool:
     """Whether an answer says something of its text."""
     return answer.lower().rstrip(".") not in NOTHING
-
-
-def most(count: int, is_right: Callable[[int], bool]) -> int:
-    """The largest number up to `count` that is right, where all smaller ones are; 0 is right always.
-
-    By doubling, then by halving: of much that is far from right little is tried.
-    """
-    bound = 1
-    while bound <= count and is_right(bound):
-        bound *= 2
-    tried = range(bound // 2 + 1, min(bound - 1, count) + 1)
-    return bound // 2 + bisect.bisect_left(tried, True, key=lambda number: not is_right(number))
-
-
-def joined(lines: Iterable[str]) -> str:
-    """A text of lines, each with its end."""
-    return "".join(f"{line}\n" for line in lines)
 
 
 def fitting(asker: Asker, question: str, ranked: Sequence[tuple[int, str]]) -> dict[int, str]:

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from evals.longcontext.arms.arm import Asked
 from evals.longcontext.arms.indexes import Embedding, Index, VectorIndex, WordIndex
-from evals.longcontext.arms.reader import Asker, Reader, fitting, joined
+from evals.longcontext.arms.reader import Asker, Reader, fitting
+from evals.longcontext.cut import joined
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evals.longcontext.arms.arm import Asked
-from evals.longcontext.arms.reader import Asker, Reader, joined, most
+from evals.longcontext.arms.reader import Asker, Reader
+from evals.longcontext.cut import ends
 from rlm.calls import TooLong
 
 
@@ -42,22 +43,8 @@ class Truncation(Reader):
     called: ClassVar[str] = "truncation"
 
     async def read(self, asker: Asker, asked: Asked) -> str:
-        """One call."""
-        return await asker.ask(asked.question, ends(asker, asked.question, asked.context))
-
-
-def ends(asker: Asker, question: str, context: str) -> str:
-    """The context where it fits; else as many of its first lines as half of the room takes, and of its last lines as
-    the rest does. Raises TooLong where no line fits."""
-    lines = context.splitlines()
-    empty = asker.size(question, "")
-    half = empty + (asker.window - empty) // 2
-
-    def of(num_first: int, num_last: int) -> str:
-        return joined([*lines[:num_first], *lines[len(lines) - num_last :]])
-
-    num_first = most(len(lines), lambda count: asker.size(question, of(count, 0)) <= half)
-    num_last = most(len(lines) - num_first, lambda count: asker.fits(question, of(num_first, count)))
-    if not num_first + num_last:
-        raise TooLong(f"neither the first line nor the last fits a window of {asker.window} tokens")
-    return of(num_first, num_last)
+        """One call; raises TooLong where neither the first line nor the last fits."""
+        found = ends(asked.context, lambda text: asker.size(asked.question, text), asker.window)
+        if not found:
+            raise TooLong(f"neither the first line nor the last fits a window of {asker.window} tokens")
+        return await asker.ask(asked.question, found)

@@ -12,9 +12,9 @@ from evals.longcontext.arms.arm import Answered, Asked
 from evals.longcontext.arms.arms import ARMS, arm
 from evals.longcontext.arms.chunks import MapReduce, Summary, combined
 from evals.longcontext.arms.offload import Offload
-from evals.longcontext.arms.reader import most
 from evals.longcontext.arms.retrieval import BM25, Dense
 from evals.longcontext.arms.whole import Direct, Truncation
+from evals.longcontext.cut import most
 from evals.longcontext.params import ArmName
 from rlm.lm import Messages, Reply, Scripted
 from rlm.policy import Trained

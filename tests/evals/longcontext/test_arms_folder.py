@@ -55,7 +55,7 @@ class Heard(HuggingFace):
 
 @pytest.mark.parametrize("name", [one.called for one in READERS])
 def test_each_reads_within_the_window_and_counts_as_the_model_does(run, name: str, folder: Path, drawn: Drawn) -> None:
-    (item, *_) = drawn("count", 2)
+    (item, *_) = drawn("count", 3)
     lm = Heard(folder)
     found = run(arm(name, lm, Trained(), LEAF_TOKENS).answer(Asked.of(item)))
     assert found.status == "done"
@@ -73,7 +73,7 @@ def test_each_reads_within_the_window_and_counts_as_the_model_does(run, name: st
 
 
 def test_chunks_are_answered_together(run, folder: Path, drawn: Drawn) -> None:
-    (item, *_) = drawn("count", 2)
+    (item, *_) = drawn("count", 3)
     lm = Heard(folder)
     found = run(arm("map-reduce", lm, Trained(), LEAF_TOKENS).answer(Asked.of(item)))
     assert lm.batches == [found.calls] == [len(chunks(item.context, CHUNK_BYTES))]

@@ -72,17 +72,18 @@ def test_programs_for_other_depths_are_short(task: str, drawn: Drawn) -> None:
 
 def test_partial_programs_put_answers_together(lexicon: Lexicon, drawn: Drawn) -> None:
     """What a solver says of a long text is what a leaf would say of it, were its window long enough."""
-    (item,) = drawn("statelog", 8, count=1)
+    (item,), (records, *_) = drawn("statelog", 8, count=1), drawn("sempairs", 8)
     user = item.context.split()[0]
     thing, holder = item.meta["thing"], item.meta["holders"][0]
     asked = [*(f"count of {kind} ?" for kind in CLASSES[:3]), "kinds ?", f"kinds by {user} ?", "kinds in 0 3 ?"]
     asked += [f"numbers of {CLASSES[0]} ?", "rows ?", f"{thing} with {holder} , then ?", f"{user} leads ?"]
     for question in asked:
+        text = records.context if question == "rows ?" else item.context  # rows are asked of records alone
         program = partial(question).source
         answers = Scripted(lambda messages: leaf_answer(lexicon, *parse_leaf(messages[0].content)))  # pyright: ignore[reportOptionalIterable,reportArgumentType]
         scripted = Scripted(lambda _: program)  # noqa: B023
-        found = RLM([scripted, answers], prompts=Trained(), depth=1).solve(question, item.context)
-        right = leaf_answer(lexicon, question, item.context)
+        found = RLM([scripted, answers], prompts=Trained(), depth=1).solve(question, text)
+        right = leaf_answer(lexicon, question, text)
         said = str(found.answer)
         assert said.replace(" ", "") == right.replace(" ", ""), question
 
