@@ -28,7 +28,7 @@ from sweeps.posttrain.reward import Rollout, cheapest, reward
 from sweeps.posttrain.tuning import Start
 
 PARAMS = PosttrainParams(
-    tasks=("count",), questions=2, group=4, batch=2, epochs=2, windows=(1,), items=1, learning_rate=1e-3
+    tasks=("count",), questions=2, group=8, batch=2, epochs=2, windows=(1,), items=1, learning_rate=3e-4
 )
 WAYS = {"rft": rft.train, "grpo": grpo.train}
 LONGEST = 48  # tokens of a program here
@@ -135,8 +135,8 @@ def weights(model: Any) -> torch.Tensor:
 @pytest.mark.parametrize("method", WAYS)
 def test_both_ways_end_to_end(run, start: Start, tmp_path: Path, method: Method) -> None:
     told = WAYS[method](start, tmp_path / "out")
-    assert told["sampled"] == 8
-    assert 1 <= told["kept"] <= 8
+    assert told["sampled"] == 16
+    assert 1 <= told["kept"] <= 16
     assert told["trained_tokens"] > 20 * told["kept"]
     trained = replace(start, checkpoint=tmp_path / "out")
     assert not torch.equal(weights(trained.model()), weights(start.model()))
@@ -148,13 +148,13 @@ def test_both_ways_end_to_end(run, start: Start, tmp_path: Path, method: Method)
 
 def test_without_a_right_program_rejection_changes_nothing(start: Start, tmp_path: Path) -> None:
     nothing = replace(start, run=lambda asked: [Rollout(0, 1, True) for _ in asked])
-    assert rft.train(nothing, tmp_path / "out") == {"sampled": 8, "kept": 0, "trained_tokens": 0}
+    assert rft.train(nothing, tmp_path / "out") == {"sampled": 16, "kept": 0, "trained_tokens": 0}
     assert torch.equal(weights(replace(start, checkpoint=tmp_path / "out").model()), weights(start.model()))
 
 
 def test_without_an_advantage_grpo_changes_nothing(start: Start, tmp_path: Path) -> None:
     nothing = replace(start, run=lambda asked: [Rollout(0.7, 100, True) for _ in asked])
-    assert grpo.train(nothing, tmp_path / "out") == {"sampled": 8, "kept": 0, "trained_tokens": 0}
+    assert grpo.train(nothing, tmp_path / "out") == {"sampled": 16, "kept": 0, "trained_tokens": 0}
     assert torch.equal(weights(replace(start, checkpoint=tmp_path / "out").model()), weights(start.model()))
 
 
