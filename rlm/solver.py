@@ -80,6 +80,9 @@ class RLM:
                 raise ValueError(f"{name} {getattr(self, name)}: give at least 1")
         if self.depth < 0:
             raise ValueError(f"depth {self.depth}: give 0 or more")
+        if len(self.models) > self.depth + 1:
+            told = f"{len(self.models)} models, but depth {self.depth} calls no more than {self.depth + 1}"
+            raise ValueError(f"lm: {told}: give fewer, or depth {len(self.models) - 1}")
         if self.resume and (self.trace is None or not self.trace.exists()):
             raise ValueError(f"resume: there is no trace {self.trace or ''}: give that of the run that is to go on")
 
