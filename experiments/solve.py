@@ -151,11 +151,13 @@ def language(names: list[str]) -> dict[str, Any]:
 
 
 def sandbox_of(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":
-    """What makes the sandbox of a run."""
+    """What makes the sandbox of a run; raises ValueError for unsafe where nothing can be."""
     if profile == "open":
         from rlm.sandbox.open import Open
 
         return partial(Open, unsafe)
+    if unsafe:
+        raise ValueError("--unsafe-local is of the open profile: add --profile open, or leave it out")
     from rlm.sandbox.sealed import Sealed
 
     return Sealed

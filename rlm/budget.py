@@ -52,6 +52,12 @@ class Spent:
     tokens: float = 0
     usd: float = 0
 
+    def add(self, calls: int, tokens: int, usd: float) -> None:
+        """To the sums."""
+        self.calls += calls
+        self.tokens += tokens
+        self.usd += usd
+
 
 @dataclass
 class Reservation:
@@ -72,13 +78,16 @@ class Reservation:
         assert usd <= self.usd + 1e-12, f"{usd} usd of a call that reserved {self.usd}"
         self.open = False
         for node in self.ledger.path:
-            _add(node.reserved, -1, -self.tokens, -self.usd)
-            _add(node.spent, 1, tokens, usd)
+            node.reserved.add(-1, -self.tokens, -self.usd)
+            node.spent.add(1, tokens, usd)
 
 
 @dataclass
 class Ledger:
-    """A node of the tree; the root has the caps of a run, a child may have its own besides."""
+    """A node of the tree; the root has the caps of a run, a child may have its own besides.
+
+    spent: by what went before, at first.
+    """
 
     budget: Budget
     parent: "Ledger | None" = None
@@ -113,7 +122,7 @@ class Ledger:
         if self.seconds_left <= 0:
             raise Exhausted("seconds", 0, 0)
         for node in self.path:
-            _add(node.reserved, 1, tokens, usd)
+            node.reserved.add(1, tokens, usd)
         return Reservation(self, tokens, usd)
 
     def left(self, counter: Counter) -> float:
@@ -134,9 +143,3 @@ class Ledger:
     def seconds_left(self) -> float:
         """The least of this node and those above it; infinite without a cap."""
         return self._end - self.clock()
-
-
-def _add(sums: Spent, calls: int, tokens: int, usd: float) -> None:
-    sums.calls += calls
-    sums.tokens += tokens
-    sums.usd += usd

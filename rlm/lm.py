@@ -53,11 +53,15 @@ class Price:
 
 
 class ModelError(Exception):
-    """A model that did not answer, in a line; what could be tried again was. free: nothing was read or written."""
+    """A model that did not answer, in a line.
 
-    def __init__(self, told: str, free: bool = False) -> None:
+    free: nothing was read or written. num_retries: times that the call may be made again; after: seconds to wait first,
+    None where the model has no wish.
+    """
+
+    def __init__(self, told: str, free: bool = False, num_retries: int = 0, after: float | None = None) -> None:
         super().__init__(told)
-        self.free = free
+        self.free, self.num_retries, self.after = free, num_retries, after
 
 
 class LanguageModel(Protocol):

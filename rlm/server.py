@@ -1,7 +1,7 @@
 """A model behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, `transformers serve`, a hosted one.
 
-The `openai` package makes the requests, and repeats those that may succeed the second time (a lost connection, 408,
-409, 429, 5xx), waiting as long as the server asks for, or ever longer.
+The `openai` package makes the requests, each once: what may succeed the second time (a lost connection, 408, 409, 429,
+5xx) is told of, and repeated where the budget is kept.
 
 `transformers serve DIR` (of 5.23) calls its model DIR, but lists what its cache has, or answers 500 without one; it
 tells no window, and reads past it. It honours max_tokens, skips special tokens, and streams only where asked to.
@@ -19,12 +19,14 @@ from rlm.lm import Messages, ModelError, Price, Reply, count_bytes
 
 BYTES_A_TOKEN = 3  # about; of English it is four or more, of Chinese three
 TEMPLATE_TOKENS, MESSAGE_TOKENS = 256, 64  # that a chat template may put around: generously
+REPEATED = (408, 409, 429)  # and all from 500 on
+LONGEST_AFTER = 120.0  # seconds that a server may ask to wait before the next request, as the `openai` package has it
 # What servers call the window in their list of models: vLLM, OpenRouter, LM Studio.
 WINDOW_FIELDS = ("max_model_len", "context_length", "max_context_length")
 
 
 class Server:
-    """The model of that name at `base_url`; `num_retries` of a request, each of at most `timeout` seconds."""
+    """The model of that name at `base_url`; `num_retries` may follow a request of at most `timeout` seconds."""
 
     def __init__(
         self,
@@ -37,8 +39,9 @@ class Server:
         num_retries: int = 4,
     ) -> None:
         self.name, self.window, self.price = model, window, price or Price()
+        self.num_retries = num_retries
         self._settings: dict[str, Any] = {
-            "base_url": base_url, "api_key": api_key, "timeout": timeout, "max_retries": num_retries,
+            "base_url": base_url, "api_key": api_key, "timeout": timeout, "max_retries": 0,
         }  # fmt: skip
         # A client keeps connections, which belong to the loop that made them.
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = WeakKeyDictionary()
@@ -63,7 +66,10 @@ class Server:
             )
         except openai.APIStatusError as error:
             told = f"{self.name}: the server answered {error.status_code}: {_refusal(error)}"
-            raise ModelError(told, free=error.status_code < 500) from None
+            num_retries, after = self.num_retries if _may_repeat(error) else 0, _after(error)
+            raise ModelError(told, error.status_code < 500, num_retries, after) from None
+        except openai.APIConnectionError as error:
+            raise ModelError(f"{self.name}: {_line(error.message)}", num_retries=self.num_retries) from None
         except openai.APIError as error:
             raise ModelError(f"{self.name}: {_line(error.message)}") from None
         except ValueError as error:  # a body that is no JSON
@@ -138,6 +144,25 @@ def _page(base_url: str, name: str) -> dict[str, Any]:
     except (httpx.HTTPError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _may_repeat(error: openai.APIStatusError) -> bool:
+    """As the server says, or its status; not where it asks for a wait that nobody sits out."""
+    told = error.response.headers.get("x-should-retry")
+    may = told == "true" if told in ("true", "false") else error.status_code >= 500 or error.status_code in REPEATED
+    return may and (_after(error) or 0) <= LONGEST_AFTER
+
+
+def _after(error: openai.APIStatusError) -> float | None:
+    """Seconds that the server asks to wait; None where it does not tell a number."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(error.response.headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if seconds > 0:
+            return seconds
+    return None
 
 
 def _refusal(error: openai.APIStatusError) -> str:

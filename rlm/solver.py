@@ -8,7 +8,7 @@ Zhang, Kraska and Khattab 2025, arXiv 2512.24601. Three lines to use it:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rlm.calls import Caller
 from rlm.lm import LanguageModel
 from rlm.loop import result_of
 from rlm.prompts import Chat, Prompts
-from rlm.replay import Replayed
+from rlm.replay import Recorded
 from rlm.sandbox.sealed import Sealed
 from rlm.sandbox.session import Limits, Sandbox
 from rlm.text import Text, gather
@@ -53,7 +53,7 @@ class RLM:
     lm: the model, or one for each level from the root down, of which the last reads. sandbox: makes one for each run.
     depth: of sub-calls; 0: programs alone, 1: they ask models, 2: they ask solvers that ask models. reply_tokens: of a
     root's reply; leaf_tokens: of a sub-call's. max_turns: programs of a node. trace: where to write what happens; with
-    `resume` what is there already is not asked again. listen: is told of every event as it happens.
+    `resume` what is there already is not asked again, and what it cost counts. listen: is told of every event.
 
     Raises ValueError for what makes no solver.
     """
@@ -80,6 +80,9 @@ class RLM:
                 raise ValueError(f"{name} {getattr(self, name)}: give at least 1")
         if self.depth < 0:
             raise ValueError(f"depth {self.depth}: give 0 or more")
+        if len(self.models) > self.depth + 1:
+            told = f"{len(self.models)} models, but depth {self.depth} calls no more than {self.depth + 1}"
+            raise ValueError(f"lm: {told}: give fewer, or depth {len(self.models) - 1}")
         if self.resume and (self.trace is None or not self.trace.exists()):
             raise ValueError(f"resume: there is no trace {self.trace or ''}: give that of the run that is to go on")
 
@@ -117,14 +120,12 @@ class RLM:
             "leaf_tokens": self.leaf_tokens,
             "printed": self.limits.printed,
         }
-        models = self.models
-        if self.trace is not None and self.trace.exists():
-            models = self._resumed(asked)
-        ledger = Ledger(self.budget)
+        recorded = self._recorded(asked)
+        ledger = Ledger(self.budget, spent=recorded.spent)
         with Trace(self.trace, self.listen) as trace, sandbox:
             trace.write("run", **asked)
             trace.write("sandbox", layers=sandbox.layers)
-            tree = Tree(replace(self, lm=list(models)), sandbox, Caller(trace, self.concurrency), trace, answer_type)
+            tree = Tree(self, sandbox, Caller(trace, self.concurrency, recorded), trace, answer_type)
             found = await tree.solve(question, text, self.depth, ledger)
         return Solution(
             found.answer,
@@ -138,9 +139,10 @@ class RLM:
             str(self.trace) if self.trace else None,
         )
 
-    def _resumed(self, asked: dict[str, Any]) -> list[LanguageModel]:
-        """The models, with the answers that the trace has."""
-        assert self.trace is not None
+    def _recorded(self, asked: dict[str, Any]) -> Recorded:
+        """What the trace has already; nothing where it begins."""
+        if self.trace is None or not self.trace.exists():
+            return Recorded(())
         if not self.resume:
             raise ValueError(f"trace {self.trace} is there already: name another file, or resume it")
         events = read_events(self.trace)
@@ -150,4 +152,4 @@ class RLM:
             differing = [name for name in asked if event["event"] == "run" and event.get(name) != asked[name]]
             if differing:
                 raise ValueError(f"trace {self.trace} is of another {differing[0]}: name another file")
-        return [Replayed(lm, events) for lm in self.models]
+        return Recorded(events)

@@ -14,7 +14,8 @@ class Trace:
     """Writes events, to a file if there is one, and tells whoever listens.
 
     run: what is asked, first in the file. sandbox: what holds its programs. node: a solver of the tree begins. call: a
-    model answered, or did not. program: one ran. end: of a node, with its answer. An event of a node names it.
+    model answered, or did not; where it was tried again, each attempt. program: one ran. end: of a node, with its
+    answer. An event of a node names it.
     """
 
     def __init__(self, path: Path | None, listen: Listen | None = None) -> None:

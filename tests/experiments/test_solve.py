@@ -41,6 +41,20 @@ def place(tmp_path: Path) -> Path:
 ASKED = ("solve", "--question", "How many x?", "--context", "context.txt", "--lm", "openai:m")
 
 
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        (("--unsafe-local",), "--unsafe-local is of the open profile: add --profile open, or leave it out"),
+        (("--lm", "openai:m") * 2, "lm: 3 models, but depth 1 calls no more than 2: give fewer, or depth 2"),
+    ],
+    ids=["unsafe", "models"],
+)
+def test_what_would_do_nothing_is_refused(root: Path, place: Path, serve, added: tuple[str, ...], told: str) -> None:
+    url = serve(reader, {"max_model_len": 4096}).url
+    done = scalelab(root, place, *ASKED, "--base-url", url, *added)
+    assert (done.returncode, done.stderr) == (2, f"scalelab: {told}\n")
+
+
 def test_an_answer_its_cost_its_trace_and_its_page(root: Path, place: Path, serve) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
     outs = ("--trace", "run.jsonl", "--html", "run.html", "--json", "found.json")

@@ -28,7 +28,7 @@ class Unreliable(Scripted):
         for _ in range(self.draw.randrange(3)):
             await asyncio.sleep(0)
         if self.draw.random() < 0.2:
-            raise ModelError("failed", free=self.draw.random() < 0.5)
+            raise ModelError("failed", self.draw.random() < 0.5, num_retries=self.draw.randrange(3), after=0.0)
         return Reply("", self.num_tokens(messages), self.draw.randrange(max_tokens + 1))
 
 

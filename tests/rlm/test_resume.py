@@ -1,16 +1,17 @@
 """What a run leaves in its trace: all of it, enough to go on after a crash, and to tell it again without the model."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rlm.budget import Budget
-from rlm.lm import Messages, ModelError, Reply, Scripted
+from rlm.lm import Messages, ModelError, Price, Reply, Scripted
 from rlm.replay import Replayed
 from rlm.solver import RLM
 from rlm.trace import last_run, read_events
-from tests.rlm.scripted import recursive
+from tests.rlm.scripted import programs, recursive
 
 
 class Failing(Scripted):
@@ -31,15 +32,13 @@ def test_a_failure_is_told_and_what_was_answered_is_not_asked_again(tmp_path: Pa
     path = tmp_path / "run.jsonl"
     lm = Failing(recursive, 0)
     assert RLM(lm, depth=2, trace=path).solve("whole", "x\ny\n" * 20).status == "failed"
-    for fails in (5, 12, 30):
-        heard = len(lm.heard)
+    for fails, heard in ((4, 28), (29, 30), (30, 30)):  # a solver, before it asks of its halves; either half
         lm.fails = fails
         solver = RLM(lm, depth=2, trace=path, resume=True, concurrency=1, max_turns=1)
-        found = solver.solve("whole", "x\ny\n" * 20)
-        assert len(lm.heard) > heard or found.status == "done"
-    lm.fails = -1
+        assert solver.solve("whole", "x\ny\n" * 20).status == "exhausted"
+        assert len(lm.heard) == heard
     found = RLM(lm, depth=2, trace=path, resume=True).solve("whole", "x\ny\n" * 20)
-    assert (found.answer, found.status, found.calls) == (20, "done", 31)
+    assert (found.answer, found.status, found.calls) == (20, "done", 31 + 4)
     assert len(lm.heard) == 31
     with pytest.raises(ValueError, match="is there already: name another file, or resume it"):
         RLM(lm, trace=path).solve("whole", "x\n")
@@ -65,9 +64,9 @@ def test_a_run_is_replayed_from_its_trace_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     first = RLM(Scripted(recursive), depth=2, trace=path).solve("whole", "x\ny\n" * 20)
     lm = Scripted([])
-    again = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("whole", "x\ny\n" * 20)
+    again = RLM(Replayed(lm, read_events(path)), depth=2).solve("whole", "x\ny\n" * 20)
     assert (again.answer, again.calls, again.tokens) == (first.answer, first.calls, first.tokens)
-    other = RLM(Replayed(lm, read_events(path), only=True), depth=2).solve("other", "x\n")
+    other = RLM(Replayed(lm, read_events(path)), depth=2).solve("other", "x\n")
     assert (other.status, other.reason) == ("failed", "scripted: the trace has no answer to this call")
 
 
@@ -96,6 +95,43 @@ def test_a_run_that_ran_out_goes_on_with_more(tmp_path: Path) -> None:
     assert (first.status, len(lm.heard)) == ("exhausted", 12)
     more = RLM(lm, depth=2, trace=path, resume=True, budget=Budget(calls=100)).solve("whole", "x\ny\n" * 20)
     assert (more.answer, more.calls, len(lm.heard)) == (20, 31, 31)
+
+
+def gone(messages: Messages) -> str:
+    raise ModelError("gone")
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (Budget(calls=3), "calls: 1 asked for, 0 left"),
+        (Budget(tokens=3 * 1500), r"tokens: 1,\d+ asked for, \d+ left"),
+        (Budget(usd=3 * 1.5), r"usd: 1\.\d+ asked for, 0\.\d+ left"),
+    ],
+    ids=["calls", "tokens", "usd"],
+)
+def test_what_failed_calls_cost_is_not_spent_again(tmp_path: Path, budget: Budget, told: str) -> None:
+    lm, path = Scripted(gone, price=Price(1000.0, 1000.0)), tmp_path / "t"
+    found = [RLM(lm, trace=path, resume=number > 0, budget=budget).solve("q", "text") for number in range(5)]
+    assert [one.status for one in found] == ["failed"] * 3 + ["exhausted"] * 2
+    assert [one.calls for one in found] == [1, 2, 3, 3, 3]
+    assert len(lm.heard) == 3
+    assert re.fullmatch(f"the budget's {told}", found[-1].reason)
+
+
+def test_what_a_resumed_run_does_not_ask_again_counts_too(tmp_path: Path) -> None:
+    """A program fails with its call, and another is written for it; resumed, the first goes on."""
+    lm = Failing(programs("answer(ask('q', 'a'))", "answer(ask('q', 'b') + undefined)", "answer(3)").answers, 1)
+    path = tmp_path / "t"
+    first = RLM(lm, trace=path, budget=Budget(calls=4)).solve("q", "text")
+    assert (first.status, first.calls, len(lm.heard)) == ("exhausted", 4, 3)
+    last = RLM(lm, trace=path, resume=True, budget=Budget(calls=5)).solve("q", "text")
+    assert (last.answer, last.calls, len(lm.heard)) == ("read", 5, 4)
+    calls = [event for event in read_events(path) if event["event"] == "call"]
+    assert [call["replayed"] for call in calls] == [False] * 4 + [True, False]
+    assert last.tokens == sum(
+        call["prompt_tokens"] + call["completion_tokens"] for call in calls if not call["replayed"]
+    )
 
 
 def test_what_is_no_trace_is_left_alone(tmp_path: Path) -> None:

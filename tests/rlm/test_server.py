@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rlm.budget import Budget
 from rlm.lm import Message, ModelError, Price
 from rlm.server import Server, connect
 from rlm.solver import RLM, Solution
@@ -60,7 +61,52 @@ def once(answer: Answer, bad: tuple[int, bytes, dict[str, str]]) -> Answer:
 def test_what_may_succeed_the_second_time_is_asked_again(serve, tmp_path: Path, status: int) -> None:
     server = serve(once(reader, (status, b'{"error": {"message": "busy"}}', {"retry-after-ms": "10"})))
     found = solve(server.url, tmp_path / "t")
-    assert (found.answer, found.status, found.calls, len(server.heard)) == (20, "done", 11, 12)
+    assert (found.answer, found.status, found.calls, len(server.heard)) == (20, "done", 12, 12)
+    calls = [event for event in read_events(tmp_path / "t") if event["event"] == "call"]
+    (failed,) = [call for call in calls if call["error"]]
+    assert failed["error"].startswith(f"m: the server answered {status}: ")
+    assert (failed["completion_tokens"] == 0) == (status < 500)
+    assert found.tokens == sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)
+    again = solve(server.url, tmp_path / "t", resume=True)
+    assert (again.answer, again.calls, again.tokens, len(server.heard)) == (20, 12, found.tokens, 12)
+
+
+def test_what_is_asked_again_passes_no_cap(serve, tmp_path: Path) -> None:
+    server = serve(once(reader, (503, b"{}", {"retry-after-ms": "10"})))
+    found = solve(server.url, tmp_path / "t", budget=Budget(calls=11), max_turns=1)
+    assert (found.status, found.calls, len(server.heard)) == ("exhausted", 11, 11)
+
+
+def test_each_attempt_costs_what_it_may_have_and_waits_longer(serve, tmp_path: Path) -> None:
+    """The last is refused before anything is read; the others may have been read and answered."""
+    statuses = iter([500, 503, 429])
+    server = serve(lambda asked: (next(statuses), b"{}", {}))
+    began = time.perf_counter()
+    found = solve(server.url, tmp_path / "t")
+    assert 1.5 * 0.75 <= time.perf_counter() - began < 10
+    assert (found.status, found.calls, len(server.heard)) == ("failed", 3, 3)
+    first, second, third = (event for event in read_events(tmp_path / "t") if event["event"] == "call")
+    assert first["completion_tokens"] == second["completion_tokens"] == 1024
+    assert first["prompt_tokens"] == second["prompt_tokens"] > 1000
+    assert (third["prompt_tokens"], third["completion_tokens"]) == (0, 0)
+    assert found.tokens == 2 * (first["prompt_tokens"] + 1024)
+
+
+@pytest.mark.parametrize(
+    ("headers", "budget", "status"),
+    [
+        ({"retry-after": "121"}, Budget(), "failed"),
+        ({"x-should-retry": "false"}, Budget(), "failed"),
+        ({"retry-after": "60"}, Budget(seconds=30), "exhausted"),
+    ],
+    ids=["too late", "refused", "no time"],
+)
+def test_what_is_not_waited_for(serve, tmp_path: Path, headers: dict[str, str], budget: Budget, status: str) -> None:
+    server = serve(lambda asked: (429, b"{}", headers))
+    began = time.perf_counter()
+    found = solve(server.url, tmp_path / "t", budget=budget)
+    assert time.perf_counter() - began < 10
+    assert (found.status, found.calls, len(server.heard)) == (status, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from evals.longcontext.arms.arm import Answered, Asked
 from evals.longcontext.cut import joined, most
-from rlm.calls import TooLong
-from rlm.lm import LanguageModel, ModelError
+from rlm.calls import TooLong, retried
+from rlm.lm import LanguageModel, Messages, ModelError, Reply
 from rlm.prompts import Prompts
 
 NOTHING = {"", "none", "not found"}  # what a reader says of a text that does not tell
@@ -35,10 +36,13 @@ class Asker:
         if not self.fits(question, text):
             size = self.size(question, text)
             raise TooLong(f"{size} tokens, with the answer's, do not fit a window of {self.window}: give less text")
-        self.calls += 1
-        reply = await self.lm.complete(self.prompts.leaf(question, text), self.leaf_tokens)
+        reply = await retried(partial(self._attempt, self.prompts.leaf(question, text)))
         self.tokens += reply.tokens
         return reply.text.strip()
+
+    async def _attempt(self, prompt: Messages) -> Reply:
+        self.calls += 1
+        return await self.lm.complete(prompt, self.leaf_tokens)
 
     async def ask_all(self, question: str, texts: Sequence[str]) -> list[str]:
         """The same of each text, side by side; the first error once the others have ended."""

@@ -16,7 +16,7 @@ from evals.longcontext.arms.retrieval import BM25, Dense
 from evals.longcontext.arms.whole import Direct, Truncation
 from evals.longcontext.cut import most
 from evals.longcontext.params import ArmName
-from rlm.lm import Messages, Reply, Scripted
+from rlm.lm import Messages, ModelError, Reply, Scripted
 from rlm.policy import Trained
 from tests.evals.longcontext.readers import Knowing, prompt_tokens, reader, texts
 
@@ -180,6 +180,17 @@ class Together(Scripted):
         async with asyncio.timeout(60):
             await self.barrier.wait()
         return await super().complete(messages, max_tokens)
+
+
+def test_what_is_asked_again_is_counted_again(run) -> None:
+    def busy_at_first(question: str, text: str) -> str:
+        if len(lm.heard) == 1:
+            raise ModelError("busy", free=True, num_retries=1, after=0.0)
+        return "two words"
+
+    lm = reader(busy_at_first)
+    found = run(Truncation(lm, Trained(), LEAF_TOKENS).answer(ASKED))
+    assert found == Answered("two words", 2, prompt_tokens(lm) // 2 + 2, "done")
 
 
 def test_map_reduce_asks_of_all_chunks_side_by_side(run) -> None:
