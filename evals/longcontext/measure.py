@@ -116,6 +116,7 @@ def _row(
         "chance": mean(map(floor, asked)),
         "calls": mean(answer.calls for answer in answers),
         "tokens": mean(answer.tokens for answer in answers),
+        "tokens_by_item": [answer.tokens for answer in answers],
         "seconds": seconds / len(asked),
         "failed": sum(answer.status == "failed" for answer in answers),
         "exhausted": sum(answer.status == "exhausted" for answer in answers),
