@@ -6,7 +6,7 @@ open programs are dashed and hollow.
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import mean, pvariance
+from statistics import mean
 from typing import Any
 
 import plotly.graph_objects as go
@@ -98,9 +98,10 @@ def _draw_cost(figure: go.Figure, own: Sequence[Row], symbol: str, place: Place)
 
 
 def means_over_tasks(table: Table, windows: int) -> list[dict[str, Any]]:
-    """A row an arm at a length, of the tasks that all of its arms have, with a normal interval over their items.
+    """A row an arm at a length, of the tasks that all of its arms have; empty with fewer than two such tasks.
 
-    Empty with fewer than two such tasks.
+    Each end of its interval is as far away as the tasks' own ends are together, in squares: tasks are drawn apart
+    (Zou and Donner 2008, Statistics in Medicine 27:1693).
     """
     rows = rows_of(table, length_windows=windows)
     names = arms_of(rows)
@@ -109,9 +110,10 @@ def means_over_tasks(table: Table, windows: int) -> list[dict[str, Any]]:
     for name in names if len(tasks) > 1 else ():
         own = [row for row in rows if arm_name(row) == name and row["task"] in tasks]
         score = mean(row["accuracy"] for row in own)
-        half = 1.96 * math.sqrt(sum(pvariance(row["scores"]) / row["num_items"] for row in own)) / len(own)
+        lows, highs = zip(*(row["ci95"] for row in own), strict=True)
+        below, above = (math.dist([row["accuracy"] for row in own], ends) / len(own) for ends in (lows, highs))
         amounts = {amount: mean(row[amount] for row in own) for amount in ("tokens", "calls", "seconds")}
-        told = {"task": f"mean of {len(tasks)} tasks", "accuracy": score, "ci95": [score - half, score + half]}
+        told = {"task": f"mean of {len(tasks)} tasks", "accuracy": score, "ci95": [score - below, score + above]}
         found.append({**own[0], **told, **amounts})
     return found
 

@@ -16,6 +16,7 @@ ARMS = (
     WITHOUT_CALLS, SOLVER, DEEPER,
 )  # fmt: skip
 NOTED_WINDOWS = 64  # the length at which arms are compared, besides the longest
+MATCHED = 2.0  # times the other arm's tokens that the solver takes at most where tokens are called matched
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,12 @@ def comparisons(table: Row, profile: str) -> tuple[list[Comparison], list[Compar
 
 
 def compared(table: Row, row: Row) -> Comparison:
-    """A row beside the best baseline; of equals, the one of fewest tokens."""
-    alike = rows_of(table, task=row["task"], length_windows=row["length_windows"])
-    others = [other for other in alike if is_baseline(other, row["profile"])]
+    """A row beside the best baseline of the same items; of equals, the one of fewest tokens.
+
+    An arm that took no tokens failed before it was answered once: it is compared with none.
+    """
+    alike = rows_of(table, **{name: row[name] for name in ("task", "length_windows", "num_items")})
+    others = [other for other in alike if is_baseline(other, row["profile"]) and other["tokens"]]
     best = max(others, key=lambda other: (other["accuracy"], -other["tokens"]), default=None)
     return Comparison(row, best, best and contrast_of(table, row, best["arm"]))
 
@@ -104,6 +108,11 @@ def contrast_of(table: Row, row: Row, against: str) -> Row | None:
     return None
 
 
+def matched(table: Row) -> list[Row]:
+    """The contrasts in which the solver takes at most MATCHED times the other arm's tokens."""
+    return [one for one in table["contrasts"] if one["arm"] == SOLVER and one["tokens_ratio"] <= MATCHED]
+
+
 def _place(row: Row) -> tuple[str, int]:
     return row["task"], row["length_windows"]
 
@@ -111,6 +120,9 @@ def _place(row: Row) -> tuple[str, int]:
 def _turned(contrast: Row) -> Row:
     low, high = contrast["ci95"]
     turned = {"arm": contrast["against"], "against": contrast["arm"], "tokens_ratio": 1 / contrast["tokens_ratio"]}
+    if "tokens_ratio_ci95" in contrast:
+        least, most = contrast["tokens_ratio_ci95"]
+        turned["tokens_ratio_ci95"] = [1 / most, 1 / least]
     return {**contrast, **turned, "difference": -contrast["difference"], "ci95": [-high, -low]}
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from analysis.figures_longcontext import score_against_length, score_against_tokens
 from analysis.longcontext import (
     DEEPER,
+    MATCHED,
     SOLVER,
     WITHOUT_CALLS,
     Comparison,
@@ -14,6 +15,7 @@ from analysis.longcontext import (
     arm_name,
     comparisons,
     contrast_of,
+    matched,
     noted_windows,
     profiles_of,
     rows_of,
@@ -42,6 +44,11 @@ from analysis.wording_longcontext import (
 Table = Mapping[str, Any]
 Row = Mapping[str, Any]
 VERDICTS = get_args(Verdict)
+INTERVALS = (
+    "Intervals are 95%, over items, of one model that was trained once: Wilson's where an answer is right or wrong and "
+    "Tango's for paired differences; where it is graded, the bootstrap, paired for differences, with one item more at "
+    "the end of the scale, so that scores that do not vary have a width too."
+)
 QUESTION = "What answers questions about a text that no window holds?"
 
 
@@ -65,9 +72,9 @@ def summary_sections(table: Table) -> list[Section]:
 def length_section(table: Table) -> list[Section]:
     """Scores against length."""
     note = (
-        f"{model_sentence(table['model'])} A panel a task, with how much of n lines it takes to answer. Bars are 95% "
-        "intervals over items, the dotted line is what guessing scores. Sealed programs cannot look at the text, only "
-        f"ask the model about it; open ones (dashed) may. {by_profile(table, lambda one: rot_sentence(table, one))} "
+        f"{model_sentence(table['model'])} A panel a task, with how much of n lines it takes to answer. The dotted "
+        f"line is what guessing scores. {INTERVALS} Sealed programs cannot look at the text, only ask the model about "
+        f"it; open ones (dashed) may. {by_profile(table, lambda one: rot_sentence(table, one))} "
         f"{unanswered_sentence(table['rows'])}"
     )
     return [Section("Scores as texts grow", note.strip(), score_against_length(table))]
@@ -99,12 +106,13 @@ def comparison_section(table: Table) -> list[Section]:
     )
     note = (
         f"At {windows_text(noted_windows(table))} and at the longest of each task. Baselines are all arms that are no "
-        f"recursive model; the best is chosen on the same items, which favours it. Differences are {SOLVER} less the "
-        "other on the same items, with paired 95% intervals, each for itself. "
+        "recursive model; the best is chosen on the same items, which favours it; chance is what guessing scores. "
+        f"Differences are {SOLVER} less the other on the same items, with paired 95% intervals, each for itself; "
+        "tokens are how many times the baseline's, with the interval of the paired bootstrap. "
         f"{WITHOUT_CALLS} runs programs without calls, {DEEPER} lets them ask solvers that ask the model. {told}"
     )
     header = (
-        "task", "programs", "reads", "windows", SOLVER, "best baseline", "difference", "tokens, times",
+        "task", "programs", "reads", "windows", "chance", SOLVER, "best baseline", "difference", "tokens, times",
         f"less {WITHOUT_CALLS}", f"less {DEEPER}", "calls", "seconds",
     )  # fmt: skip
     return [Section(f"{SOLVER} against the best baseline", note, None, header, rows)] if rows else []
@@ -114,9 +122,9 @@ def comparison_cells(table: Table, one: Comparison) -> Sequence[str]:
     """A line of the table."""
     row, other, contrast = one.row, one.other, one.contrast
     return (
-        row["task"], row["profile"], row["reading"], f"{row['length_windows']:,}", score_text(row),
-        f"{arm_name(other)} {score_text(other)}" if other else "-", difference_text(contrast),
-        factor(contrast["tokens_ratio"] if contrast else None),
+        row["task"], row["profile"], row["reading"], f"{row['length_windows']:,}", f"{row['chance']:.2f}",
+        score_text(row), f"{arm_name(other)} {score_text(other)}" if other else "-", difference_text(contrast),
+        factor(contrast["tokens_ratio"], contrast.get("tokens_ratio_ci95")) if contrast else "-",
         *(difference_text(contrast_of(table, row, arm)) for arm in (WITHOUT_CALLS, DEEPER)),
         si(row["calls"]), si(row["seconds"]),
     )  # fmt: skip
@@ -128,9 +136,9 @@ def score_text(row: Row) -> str:
 
 
 def matched_section(table: Table) -> list[Section]:
-    """The solver against each arm, where it takes at most twice its tokens."""
+    """The solver against each arm, where it takes as many tokens, or not many more."""
     against: dict[tuple[str, str], list[Row]] = {}
-    for one in table["matched"]:
+    for one in matched(table):
         against.setdefault((one["against"], one["profile"]), []).append(one)
     rows = [
         (arm, profile, str(len(own)), *(str(list(map(verdict, own)).count(said)) for said in VERDICTS),
@@ -138,13 +146,13 @@ def matched_section(table: Table) -> list[Section]:
         for (arm, profile), own in against.items()
     ]  # fmt: skip
     note = (
-        f"Tasks and lengths at which {SOLVER} takes at most twice the tokens of another arm, and on how many of them "
-        "it scores higher, lower, or neither is shown."
+        f"Tasks and lengths at which {SOLVER} takes, in the mean over items, at most {MATCHED:g} times the tokens of "
+        "another arm, and on how many of them it scores higher, lower, or neither is shown."
     )
     header = (
         "against", "programs", "tasks and lengths", *VERDICTS, "difference, median", "tokens, times, median",
     )  # fmt: skip
-    return [Section("For at most twice the tokens", note, None, header, rows)] if rows else []
+    return [Section(f"For at most {MATCHED:g} times the tokens", note, None, header, rows)] if rows else []
 
 
 def gate_section(table: Table) -> list[Section]:

@@ -95,8 +95,16 @@ def standing_sentence(found: Sequence[Comparison], where: str) -> str:
     return (
         f"{where}, {SOLVER} scores higher than the best baseline on {count['higher']} of {len(told)} tasks, lower on "
         f"{count['lower']}, and on {count['undecided']} no difference is shown; it averages {own:.2f} against "
-        f"{other:.2f} and takes {tokens_text(ratio)} (median)."
+        f"{other:.2f} and takes {tokens_text(ratio)} (median). {guessing_sentence(told)}"
     )
+
+
+def guessing_sentence(told: Sequence[Comparison]) -> str:
+    """On how many tasks the best baseline guesses, so that to score higher is little."""
+    guessed = [one for one in told if one.other and not above_chance(one.other)]
+    won = sum(verdict(one.contrast) == "higher" for one in guessed if one.contrast)
+    said = f"The best baseline is itself not above chance on {len(guessed)} of the {len(told)} tasks"
+    return f"{said}, {won} of them among those on which {SOLVER} scores higher." if guessed else f"{said}."
 
 
 def no_gain_sentence(found: Sequence[Comparison]) -> str:
@@ -129,13 +137,15 @@ def step_sentence(table: Row, found: Sequence[Comparison]) -> str:
 
 
 def _step(told: Sequence[tuple[str, Row | None]], what: str) -> str:
-    found = {task: verdict(contrast) for task, contrast in told if contrast}
-    if not found:
+    named: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": []}
+    for task, contrast in told:
+        if contrast:
+            named[verdict(contrast)].append(task)
+    if not any(named.values()):
         return ""
-    without = [task for task, said in found.items() if said != "higher"]
-    return f"{what} on {len(found) - len(without)} of {len(found)} tasks" + (
-        f", not on {', '.join(without)}." if without else "."
-    )
+    said = f"{what} on {len(named['higher'])} of {sum(map(len, named.values()))} tasks"
+    loses, unsure = ", ".join(named["lower"]), ", ".join(named["undecided"])
+    return said + f"; they lose on {loses}" * bool(loses) + f"; no gain is shown on {unsure}" * bool(unsure) + "."
 
 
 def chance_sentence(found: Sequence[Comparison]) -> str:
@@ -145,8 +155,9 @@ def chance_sentence(found: Sequence[Comparison]) -> str:
 
 
 def rot_sentence(table: Row, profile: str) -> str:
-    """From the shortest to the noted length: means of the solver and of the baseline that ends highest, over the tasks
-    that both have at both lengths; nothing where there are none."""
+    """From the shortest to the noted length: means of the solver and of a baseline over the tasks that both have at
+    both lengths; nothing where there are none. Of the baselines that share most such tasks, it is the one that ends
+    highest."""
     ends = min(row["length_windows"] for row in table["rows"]), noted_windows(table)
     solver = scores_at(table, f"{SOLVER}, {profile}", ends)
     beside = []
@@ -162,7 +173,7 @@ def rot_sentence(table: Row, profile: str) -> str:
     )
     return (
         f"From {windows_text(ends[0])} to {windows_text(ends[1])} the mean score over {len(tasks)} tasks goes from "
-        f"{own} for {SOLVER}, from {theirs} for {name}."
+        f"{own} for {SOLVER}, from {theirs} for {name}, which ends highest of the baselines with as many such tasks."
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.longcontext.job import GATES, Job, Reading
 from evals.longcontext.params import LongContextParams
 from evals.longcontext.world import WINDOW
 from experiments.launch import worker_pool
@@ -20,21 +21,18 @@ from sweeps import store
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.longcontext.measure import Job, Reading
-
 ROWS = "longcontext"  # below runs/
 SCHEMA_VERSION = 1
 MEASURED_BY = ("evals/longcontext", "rlm")
 GATED_ARM = "rlm-1"
 READINGS = 600  # held-out questions to a leaf
-MATCHED = 2.0  # times the other arm's tokens at most, as rlm-1 takes: then they are told as matched
 
 
 @dataclass(frozen=True)
 class Row:
     """A row to be, and where it is kept."""
 
-    job: "Job | Reading"
+    job: Job | Reading
     path: Path
     identity: str
 
@@ -85,15 +83,20 @@ def chosen_model(project: Project, params: LongContextParams) -> Model:
 
 
 def is_of_present_grid(project: Project) -> bool:
-    """Whether longcontext.json is of the model that params.yaml names, as it is now."""
+    """Whether longcontext.json holds the rows that params.yaml asks for, of the model and the code as they are now."""
     found, params = read_longcontext(), project.params.longcontext
     if found is None or params is None:
         return False
     try:
-        model = chosen_model(project, params)
+        rows, reading = planned(project, params, chosen_model(project, params))
     except ValueError:  # not trained, or no world
         return False
-    return found["inputs"] == {params.model: model.digest}
+    return found.get("identity") == identity_of([*rows, reading])
+
+
+def identity_of(rows: Sequence[Row]) -> str:
+    """Of a table that holds them all."""
+    return _digest(sorted(row.identity for row in rows))
 
 
 def built_in() -> Path:
@@ -104,8 +107,6 @@ def built_in() -> Path:
 
 def planned(project: Project, params: LongContextParams, model: Model) -> tuple[list[Row], Row]:
     """Every row of the grid and of the gates, each once, the dearest first; and how well a leaf reads."""
-    from evals.longcontext.measure import GATES, Job, Reading
-
     world, by, device = project.world, _code_digest(), project.params.executor.device
     jobs: dict[Job, None] = {}
 
@@ -132,10 +133,13 @@ def planned(project: Project, params: LongContextParams, model: Model) -> tuple[
     return rows, _row(project, reading, "reading", model, by)
 
 
-def _row(project: Project, job: "Job | Reading", name: str, model: Model, by: str) -> Row:
+def _row(project: Project, job: Job | Reading, name: str, model: Model, by: str) -> Row:
     fields = {name: value for name, value in asdict(job).items() if name != "checkpoint"}
-    identity = hashlib.sha256(json.dumps([fields, model.digest, by], sort_keys=True).encode()).hexdigest()[:16]
-    return Row(job, project.runs / ROWS / f"{name}.json", identity)
+    return Row(job, project.runs / ROWS / f"{name}.json", _digest([fields, model.digest, by]))
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _code_digest() -> str:
@@ -178,12 +182,11 @@ def own_longcontext(progress: "Console") -> dict[str, Any]:
         found.append(kept | {"accuracy": sum(kept["scores"]) / len(kept["scores"])})
         found[-1]["ci95"] = list(mean_interval(kept["scores"]))
     own = [row for row in found if row["gate"] is None]
-    pairs = contrasts(own, (SOLVER, DEEPER))
     return {
         "schema_version": SCHEMA_VERSION,
+        "identity": identity_of([*rows, reading]),
         "rows": [{name: value for name, value in row.items() if name != "gate"} for row in own],
-        "contrasts": pairs,
-        "matched": [pair for pair in pairs if pair["arm"] == SOLVER and pair["tokens_ratio"] <= MATCHED],
+        "contrasts": contrasts(own, (SOLVER, DEEPER)),
         "gates": _gates(found),
         "model": _about(params, model) | {"reading_accuracy": reading.read()},
         "world": asdict(project.world),
@@ -247,7 +250,7 @@ def _told(future: "Future[dict[str, Any]]") -> str:
     return f"{sum(scores) / len(scores):.2f}" if scores else ""
 
 
-def in_worker(job: "Job | Reading") -> dict[str, Any]:
+def in_worker(job: Job | Reading) -> dict[str, Any]:
     """What a worker does: a row, with one thread."""
     import torch
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from analysis.page import Section
 
 LONGCONTEXT = RESULTS / "longcontext.json"
-OTHER_RUNS = "longcontext.json is of another model than params.yaml asks for: dvc repro"
+OTHER_RUNS = "longcontext.json is of other rows, or of another model, than params.yaml asks for: dvc repro"
 
 
 def read_longcontext() -> dict[str, Any] | None:

@@ -172,7 +172,7 @@ def own_posttrain(progress: "Console") -> dict[str, Any]:
     name = longcontext_params(project).model
     return {
         "schema_version": SCHEMA_VERSION,
-        "base": {"name": name, "rows": base.rows()},
+        "base": {"name": name, "rows": _rows(base)},
         "arms": [_told(job, base) for job in arms],
         "params": asdict(params),
         "inputs": {name: model.digest},
@@ -181,35 +181,49 @@ def own_posttrain(progress: "Console") -> dict[str, Any]:
 
 
 def _told(job: Job, base: Job) -> dict[str, Any]:
-    record, rows, before = job.trained(), job.rows(), base.rows()
+    record, rows = job.trained(), _rows(job)
     assert record is not None
-    assert rows is not None
-    assert before is not None
     told = {name: record[name] for name in ("sampled", "kept", "trained_tokens", "seconds")}
-    return {"method": job.method, **told, "rows": rows, "contrasts": contrasts(rows, before)}
+    return {"method": job.method, **told, "rows": rows, "contrasts": contrasts(rows, _rows(base))}
+
+
+def _rows(job: Job) -> list[dict[str, Any]]:
+    """What it scores, with intervals."""
+    from analysis.paired import mean_interval
+
+    rows = job.rows()
+    assert rows is not None
+    return [row | {"ci95": list(mean_interval(row["scores"]))} for row in rows]
 
 
 def contrasts(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What an arm scores more than the first model, and how many times its tokens, by task and length and over all."""
-    from analysis.paired import contrast
+    """What an arm scores more than the first model, and how many times its tokens, by task and length and over all.
+
+    Both have 95% intervals over the questions: each arm is trained once, and another training may score otherwise.
+    """
+    from analysis.paired import contrast, ratio
+
+    def joined(side: Sequence[dict[str, Any]], name: str) -> list[float]:
+        return [value for row in side for value in row[name]]
 
     found = []
     for leaves in dict.fromkeys(row["leaves"] for row in rows):
         pairs = list(zip([row for row in rows if row["leaves"] == leaves], before, strict=True))
         for of in [*([pair] for pair in pairs), pairs]:
             assert all(own["task"] == other["task"] for own, other in of)
-            scores = [[score for row in side for score in row["scores"]] for side in zip(*of, strict=True)]
-            difference, interval = contrast(scores[0], scores[1])
-            spent = [sum(row["tokens"] for row in side) for side in zip(*of, strict=True)]
+            own, others = zip(*of, strict=True)
+            difference, interval = contrast(joined(own, "scores"), joined(others, "scores"))
+            times, times_interval = ratio(joined(own, "tokens_by_item"), joined(others, "tokens_by_item"))
             found.append(
                 {
                     "task": of[0][0]["task"] if of is not pairs else "all",
                     "length_windows": of[0][0]["length_windows"] if of is not pairs else None,
                     "leaves": leaves,
-                    "num_items": len(scores[0]),
+                    "num_items": sum(row["num_items"] for row in own),
                     "difference": difference,
                     "ci95": list(interval),
-                    "tokens_ratio": spent[0] / spent[1],
+                    "tokens_ratio": times,
+                    "tokens_ratio_ci95": list(times_interval),
                 }
             )
     return found
@@ -276,8 +290,10 @@ def print_posttrain(found: dict[str, Any]) -> None:
     for arm in found["arms"]:
         for pair in arm["contrasts"]:
             if pair["task"] == "all":
-                low, high = pair["ci95"]
+                (low, high), (least, most) = pair["ci95"], pair["tokens_ratio_ci95"]
                 print(
                     f"{arm['method']}, {pair['leaves']} leaves: {pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) "
-                    f"on {pair['num_items']} items, {pair['tokens_ratio']:.2f} times the tokens"
+                    f"on {pair['num_items']} items, {pair['tokens_ratio']:.2f} ({least:.2f} to {most:.2f}) times the "
+                    "tokens"
                 )
+    print("Each method is trained once: intervals are over questions, not over trainings.")

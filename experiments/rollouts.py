@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.paired import mean_interval
 from evals.longcontext.arms.arm import Answered, Asked
 from evals.longcontext.gates import Gate
 from evals.longcontext.item import Item
@@ -27,6 +26,7 @@ from sweeps.posttrain.reward import Rollout
 DEPTH = 1
 TOGETHER = 64  # programs at work side by side
 CALLS = 256  # to a model, of one program
+KEPT = ("task", "length_windows", "num_items", "scores", "tokens", "tokens_by_item")  # of a row of the long contexts
 
 
 def questions(params: PosttrainParams, lexicon: Lexicon) -> list[Item]:
@@ -135,10 +135,9 @@ def held_out_rows(
             row = compared(TASKS[task], windows, asked, made)
             errors = [error for arm in watched for error in arm.errors]
             found.append(
-                {name: row[name] for name in ("task", "length_windows", "num_items", "scores", "tokens")}
+                {name: row[name] for name in KEPT}
                 | {
                     "accuracy": sum(row["scores"]) / len(row["scores"]),
-                    "ci95": list(mean_interval(row["scores"])),
                     "valid_programs": errors.count(None) / max(1, len(errors)),
                 }
             )

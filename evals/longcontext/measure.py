@@ -4,10 +4,9 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal, get_args
+from typing import Any
 
 from evals.longcontext.adversaries import BagOfWords, BestRegex
 from evals.longcontext.arms.arm import Answered, Arm, Asked
@@ -15,8 +14,8 @@ from evals.longcontext.arms.arms import arm
 from evals.longcontext.arms.recursive import Recursive
 from evals.longcontext.gates import Constant, OracleLeaf, OracleProgram, Shuffled
 from evals.longcontext.item import Item
+from evals.longcontext.job import GateName, Job, Reading
 from evals.longcontext.lexicon import Lexicon, Side
-from evals.longcontext.params import ArmName, Profile
 from evals.longcontext.programs import CHUNK_BYTES
 from evals.longcontext.reading import reading_accuracy
 from evals.longcontext.scorers import floor, score
@@ -33,38 +32,7 @@ SIDE: Side = "held-out"  # of the compositions: those that no lesson has
 TOGETHER = 1024  # windows of contexts that are worked on side by side, so that the model's batches fill
 TURNS = 4  # programs of a solver: what a root has not found by then it does not find
 FITTED = 60  # items of the same kind that adversaries learn from
-GateName = Literal["shuffled_leaf", "constant_leaf", "oracle_leaf", "oracle_program", "regex", "bag_of_words"]
-GATES: tuple[GateName, ...] = get_args(GateName)
 WITHOUT_MODEL = {"regex": BestRegex, "bag_of_words": BagOfWords}
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a row is of; `gate` in the place of an arm's own model, else None."""
-
-    checkpoint: Path
-    device: str
-    words: int
-    world_seed: int
-    task: str
-    windows: int
-    items: int
-    seed: int
-    arm: ArmName
-    profile: Profile
-    gate: GateName | None = None
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Of how many held-out questions a leaf's answers are looked at."""
-
-    checkpoint: Path
-    device: str
-    words: int
-    world_seed: int
-    items: int
-    seed: int
 
 
 def measured(job: Job | Reading) -> dict[str, Any]:
@@ -116,6 +84,7 @@ def _row(
         "chance": mean(map(floor, asked)),
         "calls": mean(answer.calls for answer in answers),
         "tokens": mean(answer.tokens for answer in answers),
+        "tokens_by_item": [answer.tokens for answer in answers],
         "seconds": seconds / len(asked),
         "failed": sum(answer.status == "failed" for answer in answers),
         "exhausted": sum(answer.status == "exhausted" for answer in answers),

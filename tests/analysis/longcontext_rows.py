@@ -1,11 +1,12 @@
 """A table of long-context rows in which the true score of every arm is known."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from analysis.paired import contrasts, mean_interval
 from evals.longcontext.world import WINDOW
 
 READINGS = {
@@ -44,37 +45,10 @@ def row(task: str, arm: tuple[str, str | None], windows: int, num_items: int) ->
     return {
         "task": task, "reading": READINGS[task], "arm": arm[0], "profile": arm[1], "length_windows": windows,
         "length_tokens": WINDOW * windows, "num_items": num_items, "accuracy": float(scores.mean()),
-        "ci95": interval(scores), "chance": CHANCE, "calls": tokens / WINDOW, "tokens": tokens,
-        "seconds": tokens / 1e4, "scores": scores.tolist(), "failed": 0, "exhausted": 0, "reason": "",
+        "ci95": list(mean_interval(scores.tolist())), "chance": CHANCE, "calls": tokens / WINDOW, "tokens": tokens,
+        "tokens_by_item": [tokens] * num_items, "seconds": tokens / 1e4, "scores": scores.tolist(),
+        "failed": 0, "exhausted": 0, "reason": "",
     }  # fmt: skip
-
-
-def interval(values: np.ndarray) -> list[float]:
-    """Of the mean over items, by bootstrap."""
-    draws = np.random.default_rng(0).choice(values, (400, len(values))).mean(1)
-    return np.quantile(draws, [0.025, 0.975]).tolist()
-
-
-def contrast(own: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    difference = np.array(own["scores"]) - np.array(other["scores"])
-    return {
-        "task": own["task"], "length_windows": own["length_windows"], "arm": own["arm"], "profile": own["profile"],
-        "against": other["arm"], "num_items": own["num_items"], "difference": float(difference.mean()),
-        "ci95": interval(difference), "tokens_ratio": own["tokens"] / other["tokens"],
-    }  # fmt: skip
-
-
-def contrasts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of rlm-1 and rlm-2 in each profile against every arm of the same items; of the two against each other once."""
-    return [
-        contrast(own, other)
-        for own in rows
-        for other in rows
-        if own["arm"] in ("rlm-1", "rlm-2")
-        and other["arm"] not in (own["arm"], "rlm-1")
-        and (own["task"], own["length_windows"]) == (other["task"], other["length_windows"])
-        and other["profile"] in (None, own["profile"])
-    ]
 
 
 def gates(tasks: Sequence[str], windows: int, num_items: int) -> dict[str, list[dict[str, Any]]]:
@@ -115,12 +89,11 @@ def longcontext_table(
         for windows in lengths
         if windows <= min(longest.get(task, 1000), longest.get(arm[0], 1000))
     ]
-    found = contrasts(rows)
     return {
         "schema_version": 1,
+        "identity": "cd34",
         "rows": rows,
-        "contrasts": found,
-        "matched": [one for one in found if one["arm"] == "rlm-1" and one["tokens_ratio"] <= 2],
+        "contrasts": contrasts(rows, ("rlm-1", "rlm-2")),
         "gates": gates(tasks, lengths[-1], num_items),
         "model": {
             "name": "policy/w0064-l4-s0", "params": 718_400, "params_non_embedding": 200_000.0,

@@ -13,12 +13,24 @@ import plotly.graph_objects as go
 import pytest
 from playwright.sync_api import Page, expect
 
-from analysis.figures_longcontext import score_against_length, score_against_tokens
-from analysis.longcontext import arm_name, arms_of, contrast_of, noted_windows, rows_of, shared_windows
+from analysis.figures_longcontext import means_over_tasks, score_against_length, score_against_tokens
+from analysis.longcontext import (
+    MATCHED,
+    arm_name,
+    arms_of,
+    compared,
+    contrast_of,
+    is_baseline,
+    matched,
+    noted_windows,
+    rows_of,
+    shared_windows,
+)
 from analysis.page import Section
 from analysis.pages_longcontext import QUESTION, longcontext_sections
+from analysis.paired import contrasts, mean_interval
 from analysis.report import write_report
-from analysis.wording_longcontext import summary
+from analysis.wording_longcontext import rot_sentence, summary
 from experiments import kept, longcontext_report
 from tests.analysis.longcontext_rows import CHANCE, LOST_ON, READINGS, WINDOW, longcontext_table
 from tests.analysis.test_pages import texts
@@ -102,8 +114,18 @@ def test_means_over_tasks_are_of_the_same_tasks_for_every_arm(changed: dict) -> 
         own = [r for r in rows_of(changed, length_windows=64) if arm_name(r) == trace.name and r["task"] != "count"]
         assert trace.y[0] == pytest.approx(np.mean([row["accuracy"] for row in own]))
         assert trace.error_y.array[0] == pytest.approx(
-            1.96 * np.sqrt(sum(np.var(row["scores"]) / 40 for row in own)) / len(own)
+            np.sqrt(sum((row["ci95"][1] - row["accuracy"]) ** 2 for row in own)) / len(own)
         )
+
+
+def test_a_mean_over_tasks_is_left_open_where_all_answers_are_right() -> None:
+    """Of three tasks, 40 of 40 each: Wilson's ends are z^2 / (40 + z^2) below, together a square root of three less."""
+    right = longcontext_table(("chain", "count", "argmax"), (64,), (("bm25", None),))
+    for row in right["rows"]:
+        row |= {"scores": [1.0] * 40, "accuracy": 1.0, "ci95": list(mean_interval([1.0] * 40))}
+    (found,) = means_over_tasks(right, 64)
+    z2 = 1.959964**2
+    assert found["ci95"] == pytest.approx([1 - z2 / (40 + z2) / np.sqrt(3), 1])
 
 
 def test_comparisons_are_with_the_best_baseline_of_the_same_items(table: dict) -> None:
@@ -114,14 +136,38 @@ def test_comparisons_are_with_the_best_baseline_of_the_same_items(table: dict) -
         own = rows_of(table, task=row[0], length_windows=64)
         best = max((one for one in own if not one["arm"].startswith("rlm")), key=lambda one: one["accuracy"])
         (solver,) = rows_of(table, task=row[0], length_windows=64, arm="rlm-1", profile="sealed")
-        assert row[5].startswith(f"{arm_name(best)} {best['accuracy']:.3g} (")
-        assert float(row[6].split()[0]) == pytest.approx(solver["accuracy"] - best["accuracy"], abs=0.0051)
-        assert row[7] == f"{solver['tokens'] / best['tokens']:.3g}"
+        assert row[4] == f"{CHANCE:.2f}"
+        assert row[6].startswith(f"{arm_name(best)} {best['accuracy']:.3g} (")
+        assert float(row[7].split()[0]) == pytest.approx(solver["accuracy"] - best["accuracy"], abs=0.0051)
+        times = f"{solver['tokens'] / best['tokens']:.3g}"
+        assert row[8] == f"{times} ({times} to {times})", "every item takes as many tokens"
         (alone,) = rows_of(table, task=row[0], length_windows=64, arm="rlm-0")
-        assert float(row[8].split()[0]) == pytest.approx(solver["accuracy"] - alone["accuracy"], abs=0.0051)
-    assert all("sealed" not in row[5] for row in section.rows if row[1] == "open")
+        assert float(row[9].split()[0]) == pytest.approx(solver["accuracy"] - alone["accuracy"], abs=0.0051)
+    assert all("sealed" not in row[6] for row in section.rows if row[1] == "open")
     assert {row[3] for row in section.rows} == {"64", "256"}
     assert [row[0] for row in section.rows if row[3] == "64" and row[1] == "open"] == list(READINGS)
+
+
+def test_the_best_baseline_is_one_that_can_be_compared(changed: dict) -> None:
+    """The best of count was run on other items, the next failed before it was asked: then it is the third."""
+    alike = [one for one in rows_of(changed, task="count", length_windows=64) if is_baseline(one, "sealed")]
+    first, second, third, *_ = sorted(alike, key=lambda one: -one["accuracy"])
+    first["num_items"], second["tokens"] = 16, 0
+    (solver,) = rows_of(changed, task="count", length_windows=64, arm="rlm-1", profile="sealed")
+    found = compared(changed, solver)
+    assert found.other is third
+    assert found.contrast is not None
+    assert (found.contrast["arm"], found.contrast["against"]) == ("rlm-1", third["arm"])
+
+
+def test_baselines_that_guess_are_told(changed: dict) -> None:
+    assert "The best baseline is itself not above chance on 0 of the 10 tasks. " in summary(changed, "sealed")
+    for task in ("chain", LOST_ON):
+        for row in rows_of(changed, task=task, length_windows=64):
+            if is_baseline(row, "sealed"):
+                row["chance"] = 0.9999
+    said = summary(changed, "sealed")
+    assert "not above chance on 2 of the 10 tasks, 1 of them among those on which rlm-1 scores higher. " in said
 
 
 def test_the_summary_counts_what_the_intervals_tell(table: dict) -> None:
@@ -156,17 +202,38 @@ def test_the_summary_turns_with_the_numbers(changed: dict) -> None:
     assert said.count("Recursion loses on ") == 1
     assert "no gain" not in said
     note = titled(longcontext_sections(changed), "rlm-1 against").note
-    assert "add to programs alone (rlm-0) on 0 of 10 tasks, not on semniah, chain" in note
+    tasks = ", ".join(READINGS)
+    assert f"Calls of the model add to programs alone (rlm-0) on 0 of 10 tasks; they lose on {tasks}. " in note
     assert "(rlm-2) add to that on 10 of 10 tasks. " in note
     assert f"It is not above chance on {LOST_ON}." in note
+
+
+def test_steps_are_told_by_verdict(changed: dict) -> None:
+    """Calls lose on one task, show no gain on another, and add on the rest."""
+    for one in changed["contrasts"]:
+        if one["length_windows"] == 64 and one["against"] == "rlm-0":
+            one["ci95"] = {"chain": [-0.3, -0.1], "count": [-0.1, 0.2]}.get(one["task"], [0.1, 0.3])
+    note = titled(longcontext_sections(changed), "rlm-1 against").note
+    assert "(rlm-0) on 8 of 10 tasks; they lose on chain; no gain is shown on count. " in note
+
+
+def test_the_baseline_that_falls_is_one_of_as_many_tasks_as_any(changed: dict) -> None:
+    """map-reduce ends highest; without a task of it at 64 windows, it stands beside no baseline of all ten."""
+    assert "over 10 tasks goes from " in rot_sentence(changed, "sealed")
+    assert " for map-reduce, which ends highest of the baselines with as many " in rot_sentence(changed, "sealed")
+    changed["rows"].remove(rows_of(changed, task="count", arm="map-reduce", length_windows=64)[0])
+    assert "over 10 tasks goes from " in rot_sentence(changed, "sealed")
+    assert "map-reduce" not in rot_sentence(changed, "sealed")
 
 
 def test_a_contrast_is_found_whichever_way_round_and_in_its_own_profile() -> None:
     row = {"task": "t", "length_windows": 4, "arm": "rlm-2", "profile": "sealed"}
     told = {**row, "arm": "rlm-1", "against": "rlm-2", "difference": 0.2, "ci95": [0.1, 0.4], "tokens_ratio": 0.5}
+    told["tokens_ratio_ci95"] = [0.25, 0.8]
     found = contrast_of({"contrasts": [told]}, row, "rlm-1")
     assert found is not None
     assert (found["difference"], found["ci95"], found["tokens_ratio"]) == (-0.2, [-0.4, -0.1], 2)
+    assert found["tokens_ratio_ci95"] == [1.25, 4]
     assert contrast_of({"contrasts": [told]}, row | {"profile": "open"}, "rlm-1") is None
 
 
@@ -184,13 +251,26 @@ def test_gates_stand_beside_the_results_and_say_where_they_fail(table: dict) -> 
 
 
 def test_matched_tokens_are_counted_by_arm(table: dict) -> None:
-    section = titled(longcontext_sections(table), "For at most twice the tokens")
+    section = titled(longcontext_sections(table), f"For at most {MATCHED:g} times the tokens")
     told = {row[:2]: row for row in section.rows}
-    own = [one for one in table["matched"] if (one["against"], one["profile"]) == ("map-reduce", "sealed")]
+    own = [one for one in matched(table) if (one["against"], one["profile"]) == ("map-reduce", "sealed")]
     higher, lower = sum(one["ci95"][0] > 0 for one in own), sum(one["ci95"][1] < 0 for one in own)
     counts = (str(len(own)), str(higher), str(lower), str(len(own) - higher - lower))
     assert told["map-reduce", "sealed"][2:6] == counts
     assert dict(zip(section.columns, told["map-reduce", "sealed"], strict=True))["higher"] == str(higher)
+
+
+def test_tokens_are_matched_up_to_the_threshold_and_not_beyond() -> None:
+    """Of the solver alone, and whatever it scores."""
+    table = longcontext_table(("count",), (4,), (("bm25", None), ("rlm-1", "sealed"), ("rlm-2", "sealed")))
+    found = {}
+    for tokens in (0.01, MATCHED - 0.01, MATCHED, MATCHED + 0.01):
+        for row in table["rows"]:
+            row["tokens_by_item"] = [100.0 if row["arm"] == "bm25" else 100.0 * tokens] * 40
+        pairs = {"contrasts": contrasts(table["rows"], ("rlm-1", "rlm-2"))}
+        found[tokens] = [(one["arm"], one["against"]) for one in matched(pairs)]
+    within = [("rlm-1", "bm25"), ("rlm-1", "rlm-2")]
+    assert list(found.values()) == [within, within, within, [("rlm-1", "rlm-2")]]
 
 
 def test_a_run_without_an_answer_is_told(changed: dict) -> None:

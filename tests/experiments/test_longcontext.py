@@ -7,11 +7,13 @@ import pytest
 
 from analysis.pages_longcontext import longcontext_sections
 from analysis.wording_longcontext import AT_CHANCE, BOUNDS, summary
-from evals.longcontext.measure import GATES
+from evals.longcontext.job import GATES
 from evals.longcontext.task import ROOM
 from evals.longcontext.world import WINDOW
-from experiments.longcontext import print_longcontext
+from experiments import longcontext
+from experiments.longcontext import is_of_present_grid, print_longcontext
 from experiments.longcontext_report import OTHER_RUNS
+from experiments.project import Project
 from rlm.policy import root_prompt
 from tests.analysis.longcontext_rows import longcontext_table
 from tests.analysis.test_pages import texts
@@ -61,6 +63,7 @@ def test_a_row_of_each_task_arm_and_length(found: dict[str, Any]) -> None:
         assert row["profile"] == ("sealed" if row["arm"] == "rlm-1" else None)
         assert 0 <= WINDOW * row["length_windows"] - ROOM - row["length_tokens"] < 15
         assert row["calls"] >= 1
+        assert row["tokens"] == sum(row["tokens_by_item"]) / 4
         assert row["tokens"] > 100 or row["arm"] == "rlm-1"
     read = {row["length_windows"]: row["tokens"] for row in rows if (row["task"], row["arm"]) == ("argmax", "direct")}
     assert read[2] - read[1] == pytest.approx(WINDOW, abs=40), "a window more is read at once"
@@ -83,16 +86,66 @@ def test_the_table_has_what_the_pages_are_tested_with(found: dict[str, Any]) -> 
     assert "nan" not in texts(longcontext_sections(found))
 
 
-def test_the_status_tells_it_and_that_it_is_of_another_model(place: Workplace, found: dict[str, Any]) -> None:
+def test_the_status_tells_it_and_that_it_is_of_other_rows(place: Workplace, found: dict[str, Any]) -> None:
     said = place.scalelab("status").stdout
     assert f"long contexts: {len(found['rows'])} rows of policy/{MODEL}\n" in said
     assert f"sealed programs: {summary(found, 'sealed')}\n" in said
     assert OTHER_RUNS not in said
+    kept = json.loads(json.dumps(place.tree))
+    try:
+        place.set("longcontext.seed", 5)
+        assert f"{OTHER_RUNS}\nlong contexts: " in place.scalelab("status").stdout
+    finally:
+        place.tree = kept
+        place.write()
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value"),
+    [
+        ("measured", "tasks", ["chain"]),
+        ("measured", "arms", ["direct", "truncation", "map-reduce", "rlm-1", "bm25"]),
+        ("measured", "windows", [1, 2, 4]),
+        ("measured", "items", 5),
+        ("gates", "items", 5),
+        ("gates", "tasks", ["chain"]),
+    ],
+)
+def test_a_table_of_another_grid_is_not_current(
+    place: Workplace, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch, block: str, key: str, value: Any
+) -> None:
+    monkeypatch.chdir(place.path)
+    kept = json.loads(json.dumps(place.tree))
+    assert is_of_present_grid(Project.here())
+    try:
+        place.tree["longcontext"][block][0][key] = value
+        place.write()
+        assert not is_of_present_grid(Project.here())
+    finally:
+        place.tree = kept
+        place.write()
+
+
+def test_a_table_of_other_code_or_of_a_reading_of_other_words_is_not_current(
+    place: Workplace, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.path)
+    for name, value in (("_code_digest", lambda: "0" * 64), ("READINGS", 5)):
+        with monkeypatch.context() as patched:
+            patched.setattr(longcontext, name, value)
+            assert not is_of_present_grid(Project.here())
+    assert is_of_present_grid(Project.here())
+
+
+def test_a_table_that_says_nothing_of_its_rows_is_not_current(
+    place: Workplace, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.path)
     told = place.path / "results/longcontext.json"
     kept = told.read_text()
     try:
-        told.write_text(json.dumps({**found, "inputs": {f"policy/{MODEL}": "0" * 16}}))
-        assert f"{OTHER_RUNS}\nlong contexts: " in place.scalelab("status").stdout
+        told.write_text(json.dumps({name: value for name, value in found.items() if name != "identity"}))
+        assert not is_of_present_grid(Project.here())
     finally:
         told.write_text(kept)
 
@@ -133,6 +186,8 @@ def test_arms_are_compared_on_the_same_items(found: dict[str, Any]) -> None:
         difference = accuracy[task, windows, "rlm-1"] - accuracy[task, windows, arm]
         assert pair["difference"] == pytest.approx(difference)
         assert pair["ci95"][0] <= pair["difference"] <= pair["ci95"][1]
+        least, most = pair["tokens_ratio_ci95"]
+        assert least * (1 - 1e-9) <= pair["tokens_ratio"] <= most * (1 + 1e-9)
 
 
 def test_the_model_is_named_with_what_it_was_trained_on(place: Workplace, found: dict[str, Any]) -> None:

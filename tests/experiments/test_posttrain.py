@@ -40,6 +40,7 @@ def found(place: Workplace) -> dict[str, Any]:
     done = place.scalelab("posttrain")
     assert done.returncode == 0, done.stderr
     assert f"accuracy (tokens) of {MODEL} and after it" in done.stdout
+    assert "intervals are over questions, not over trainings" in done.stdout
     assert not half.exists()
     return json.loads((place.path / "results/posttrain.json").read_text())
 
@@ -61,7 +62,7 @@ def test_both_arms_stand_beside_the_model(found: dict[str, Any]) -> None:
         assert (row["task"], row["length_windows"], row["num_items"]) == ("count", 1, 2)
         assert row["accuracy"] == sum(row["scores"]) / 2
         assert row["ci95"][0] <= row["accuracy"] <= row["ci95"][1]
-        assert row["tokens"] > 10
+        assert row["tokens"] == sum(row["tokens_by_item"]) / 2 > 10
         assert 0 <= row["valid_programs"] <= 1
 
 
@@ -112,13 +113,18 @@ def test_questions_are_of_every_task_and_length() -> None:
 
 
 def test_contrasts_are_paired_and_pooled() -> None:
-    def row(task: str, scores: list[float], tokens: float) -> dict[str, Any]:
-        return {"task": task, "length_windows": 1, "leaves": "own", "scores": scores, "tokens": tokens}
+    def row(task: str, scores: list[float], tokens: list[int]) -> dict[str, Any]:
+        told = {"task": task, "length_windows": 1, "leaves": "own", "num_items": 2}
+        return {**told, "scores": scores, "tokens_by_item": tokens}
 
-    before = [row("count", [0.0, 0.0], 100.0), row("argmax", [0.0, 1.0], 300.0)]
-    found = contrasts([row("count", [1.0, 1.0], 50.0), row("argmax", [0.0, 1.0], 150.0)], before)
+    before = [row("count", [0.0, 0.0], [80, 120]), row("argmax", [0.0, 1.0], [300, 300])]
+    found = contrasts([row("count", [1.0, 1.0], [40, 60]), row("argmax", [0.0, 1.0], [100, 200])], before)
     assert [(pair["task"], pair["difference"]) for pair in found] == [("count", 1), ("argmax", 0), ("all", 0.5)]
-    assert found[0]["ci95"] == [1, 1]
+    z2 = 1.959964**2
+    assert found[0]["ci95"] == pytest.approx([(2 - z2) / (2 + z2), 1]), "two items leave much open"
     assert found[2]["ci95"][0] < 0.5 < found[2]["ci95"][1]
     assert [pair["num_items"] for pair in found] == [2, 2, 4]
     assert all(pair["tokens_ratio"] == 0.5 for pair in found)
+    assert found[0]["tokens_ratio_ci95"] == pytest.approx([0.5, 0.5]), "each item takes half"
+    low, high = found[1]["tokens_ratio_ci95"]
+    assert 1 / 3 < low < 0.5 < high < 2 / 3
