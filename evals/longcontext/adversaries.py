@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from evals.longcontext.item import Item
-from evals.longcontext.lexicon import CLASSES, Lexicon
+from evals.longcontext.lexicon import CLASSES
 from evals.longcontext.scorers import normalised, score
 
 Heuristic = Callable[[Item], Any]
@@ -78,32 +78,6 @@ class BagOfWords:
     def _counted(self, item: Item) -> np.ndarray:
         known = [self._column[word] for word in _words(item) if word in self._column]
         return np.bincount(np.array(known, dtype=int), minlength=len(self._column)).astype(float)
-
-
-class WordsAlone:
-    """Knows the class of every word and reads over negation and contrast: every word of a line counts."""
-
-    def __init__(self, lexicon: Lexicon) -> None:
-        self.lexicon = lexicon
-
-    def fit(self, items: Sequence[Item]) -> None:
-        """Has nothing to learn."""
-
-    def answer(self, item: Item) -> Any:
-        """Of the classes of a document's words; it knows nothing of chains and events."""
-        lines = _lines(item)
-        kinds = [{self.lexicon.class_of[w] for w in line.split() if w in self.lexicon.class_of} for line in lines]
-        asked = [word for word in item.question.split() if word in CLASSES]
-        if item.answer == "number":
-            wanted = _wanted(item)
-            return sum(asked[0] in of and all(w in line for w in wanted) for line, of in zip(lines, kinds, strict=True))
-        matching = [_digits(line) for line, of in zip(lines, kinds, strict=True) if set(asked) & of]
-        if item.answer == "pairs":
-            return list(combinations(matching, 2))[:MOST_PAIRS]
-        if len(asked) == 1:
-            return matching[0] if matching else ""
-        counts = Counter(kind for of in kinds for kind in of)
-        return max(asked or CLASSES, key=lambda kind: counts[kind])
 
 
 def _lines(item: Item) -> list[str]:

@@ -4,10 +4,9 @@ Each wraps a model that is asked in the built-in model's format (`rlm.policy`). 
 must be at the floor, or its root knows what it should not; with leaves and roots without error it must be right.
 """
 
-import itertools
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer
@@ -129,29 +128,3 @@ class OracleProgram(Gate):
     async def root(self, messages: Messages, max_tokens: int) -> Reply:
         """The program."""
         return self.said(programs(self.item)[0].source, max_tokens)
-
-
-@dataclass(frozen=True)
-class Corrupted(Gate):
-    """One leaf's answer is changed: of the leaf that is asked at `place`, from 0, the first word that is not `into`.
-
-    Such a word there must be: ValueError.
-    """
-
-    place: int
-    into: str
-    _places: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
-
-    async def leaf(self, question: str, text: str, max_tokens: int) -> Reply:
-        """The model's answer, or the changed one."""
-        is_changed = next(self._places) == self.place
-        reply = await super().leaf(question, text, max_tokens)
-        return replace(reply, text=self.changed(reply.text)) if is_changed else reply
-
-    def changed(self, answer: str) -> str:
-        """The answer with a word changed."""
-        said = answer.split()
-        wrong = next((place for place, word in enumerate(said) if word != self.into), None)
-        if wrong is None:
-            raise ValueError(f"{answer!r} has no word to change into {self.into}: choose another place or word")
-        return " ".join([*said[:wrong], self.into, *said[wrong + 1 :]])

@@ -18,7 +18,7 @@ from evals.longcontext.job import GateName, Job, Reading
 from evals.longcontext.lexicon import Lexicon, Side
 from evals.longcontext.programs import CHUNK_BYTES
 from evals.longcontext.reading import reading_accuracy
-from evals.longcontext.scorers import floor, score
+from evals.longcontext.scorers import score
 from evals.longcontext.task import Task, items
 from evals.longcontext.tasks import TASKS
 from rlm.hf import HuggingFace
@@ -81,7 +81,7 @@ def _row(
         "length_tokens": mean(item.meta["tokens"] for item in asked),
         "num_items": len(asked),
         "scores": [score(item, answer.answer) for item, answer in zip(asked, answers, strict=True)],
-        "chance": mean(map(floor, asked)),
+        "chance": mean(item.chance for item in asked),
         "calls": mean(answer.calls for answer in answers),
         "tokens": mean(answer.tokens for answer in answers),
         "tokens_by_item": [answer.tokens for answer in answers],

@@ -1,4 +1,4 @@
-"""Strict scores from 0 to 1, and outputs that must not earn any.
+"""Strict scores from 0 to 1.
 
 RULER (Hsieh et al. 2024, arXiv 2404.06654) scores recall of substrings, under which an echo of the context is right;
 here a set is scored by its exact F1, and an output of more than twice the right members and ten is worth nothing.
@@ -6,26 +6,15 @@ here a set is scored by its exact F1, and an output of more than twice the right
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from evals.longcontext.item import Answer, Item
-from evals.longcontext.lexicon import CLASSES
 
 SPACED_DIGITS = re.compile(r"\b\d(?: \d)+\b")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 MOST_DIGITS = 12  # of a number: with more it is far from every count
 PAIR = r"\d+ ?- ?\d+"
 PAIRS = re.compile(rf"{PAIR}(?: ?, ?{PAIR})*")
-
-
-@dataclass(frozen=True)
-class Degenerate:
-    """An output that reads nothing; `floor`: the most that it scores on the item's task, in the mean over items."""
-
-    name: str
-    output: str
-    floor: float
 
 
 def normalised(output: Any) -> str:
@@ -38,11 +27,6 @@ def normalised(output: Any) -> str:
 def score(item: Item, output: Any) -> float:
     """The score of an output, a str or a value that a program answered with, by the item's kind of answer."""
     return SCORERS[item.answer](item.gold, output)
-
-
-def floor(item: Item) -> float:
-    """The most that an output which read nothing scores on the item's task, in the mean over items."""
-    return item.chance
 
 
 def exact(gold: str, output: Any) -> float:
@@ -76,12 +60,6 @@ def members(gold: str, output: Any) -> float:
     return _f1({word.strip().lower() for word in gold.split(",")}, words)
 
 
-def hops(item: Item, output: list[str]) -> list[float]:
-    """Of an output of names, one after each relation of a chain, which are right."""
-    given = [*output, *[""] * len(item.meta["hops"])]
-    return [exact(gold, name) for gold, name in zip(item.meta["hops"], given, strict=False)]
-
-
 SCORERS: dict[Answer, Callable[[str, Any], float]] = {
     "exact": exact,
     "number": number,
@@ -106,60 +84,3 @@ def _pairs(output: Any) -> list[frozenset[str]]:
     if not PAIRS.fullmatch(text):
         return []
     return [frozenset(number.strip().lstrip("0") or "0" for number in pair.split("-")) for pair in text.split(",")]
-
-
-def degenerate_outputs(item: Item) -> list[Degenerate]:
-    """Outputs that take no reading: nothing, echoes, every answer there is, the same answer always."""
-    outputs = {
-        "empty": "",
-        "none": "none",
-        "echo": item.context,
-        "all classes": " ".join(CLASSES),
-        "all numbers": " ".join(str(number) for number in range(100)),
-    }
-    # A question may have a number in it, and all pairs of few lines may be given: constants like any.
-    constants = {
-        "echo of the question": item.question,
-        "all pairs": _all_pairs(item.context),
-        "constant": _constant(item),
-    }
-    return [
-        *(Degenerate(name, output, 0.0) for name, output in outputs.items()),
-        *(Degenerate(name, output, floor(item)) for name, output in constants.items()),
-    ]
-
-
-def _constant(item: Item) -> str:
-    """An answer of the right kind: in the middle, or what comes first."""
-    meta = item.meta
-    match item.answer, item.task:
-        case "number", _:
-            return str(meta.get("most", 0) // 2)
-        case "pairs", _:
-            return _some_pairs(item.context)
-        case "exact", "semniah":
-            return _numbers(item.context)[0]
-        case "exact", "chain":
-            return next(line for line in item.context.splitlines() if ":" not in line).split()[-1]
-        case "exact", "oolong_most":
-            return "food"
-        case "exact", "oolong_compare":
-            return "more"
-        case "exact", _:
-            return [*meta.get("kinds", ()), *meta.get("holders", ()), *CLASSES][0]
-    return "lantern"
-
-
-def _numbers(context: str) -> list[str]:
-    return [match.group().replace(" ", "") for match in re.finditer(r"\d(?: \d)+", context)]
-
-
-def _all_pairs(context: str) -> str:
-    numbers = _numbers(context)[:200]
-    return " , ".join(f"{one} - {other}" for one in numbers for other in numbers if one < other)
-
-
-def _some_pairs(context: str) -> str:
-    """As many as may always be given."""
-    first, *others = _numbers(context)[:13] or ["0"]
-    return " , ".join(f"{first} - {other}" for other in others)

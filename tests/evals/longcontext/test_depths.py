@@ -11,7 +11,7 @@ from evals.longcontext.leaves import leaf_answer
 from evals.longcontext.lessons import LEAF_QUESTIONS
 from evals.longcontext.lexicon import CLASSES, Lexicon
 from evals.longcontext.programs import program_tokens
-from evals.longcontext.scorers import floor, score
+from evals.longcontext.scorers import score
 from evals.longcontext.tasks import TASKS
 from rlm.lm import Messages, Scripted
 from rlm.policy import LINES, ROOT, ROOT_TOKENS, Trained, parse_leaf
@@ -54,7 +54,7 @@ def test_alone_is_near_chance(task: str, drawn: Drawn) -> None:
         found = RLM(Scripted(lambda _: program), Open, Trained(), 0, max_turns=1).solve(item.question, item.context)  # noqa: B023
         assert found.status == "done", found.reason
         scores.append(score(item, found.answer))
-    most = mean(map(floor, chosen))
+    most = mean(item.chance for item in chosen)
     assert mean(scores) <= most + 3 * (most * (1 - most) / len(scores)) ** 0.5
 
 

@@ -9,15 +9,16 @@ import pytest
 from evals.longcontext.arms.arm import Answered, Asked
 from evals.longcontext.arms.chunks import chunks
 from evals.longcontext.arms.recursive import Recursive
-from evals.longcontext.gates import Constant, Corrupted, Gate, OracleLeaf, OracleProgram, Shuffled
+from evals.longcontext.gates import Constant, Gate, OracleLeaf, OracleProgram, Shuffled
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer
 from evals.longcontext.lexicon import Lexicon
 from evals.longcontext.programs import CHUNK_BYTES
-from evals.longcontext.scorers import floor, score
+from evals.longcontext.scorers import score
 from evals.longcontext.tasks import TASKS
 from rlm.lm import LanguageModel, Message, ModelError, Scripted
 from rlm.policy import Trained, leaf_prompt, parse_leaf, root_prompt
+from tests.evals.longcontext.corrupted import Corrupted
 
 Drawn = Callable[..., list[Item]]
 SILENT = Scripted([])
@@ -60,7 +61,7 @@ def test_leaves_that_read_elsewhere_bring_it_to_the_floor(
     leaves = OracleLeaf(SILENT, lexicon)
     lm = Shuffled(leaves, texts) if gate is Shuffled else Constant(leaves, texts[0])
     scores = [score(item, solved(run, item, lm).answer) for item in items]
-    most = mean(map(floor, items))
+    most = mean(item.chance for item in items)
     assert mean(scores) <= most + 3 * (most * (1 - most) / len(items)) ** 0.5
 
 

@@ -11,7 +11,7 @@ from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer, marked_answer
 from evals.longcontext.lexicon import CLASSES, Lexicon
 from evals.longcontext.programs import CHUNK_LINES, Program, program_tokens, programs
-from evals.longcontext.scorers import floor, score
+from evals.longcontext.scorers import score
 from evals.longcontext.tasks import TASKS
 from evals.longcontext.world import WINDOW
 from rlm.policy import EOS, LEAF_TOKENS, ROOT_TOKENS, leaf_prompt, num_pieces, root_prompt
@@ -107,7 +107,7 @@ def test_programs_run_sealed(task: str, drawn: Drawn, oracle: Leaf) -> None:
 def test_a_leaf_that_says_the_same_always_is_at_the_floor(task: str, drawn: Drawn) -> None:
     constants = ["none", "0 0 0 0 - 0 0 0 1", "storm", "3", "1 2 3", "mona 0 1 0 1 storm"]
     drawn_items = drawn(task, 4, count=24)
-    most = mean(map(floor, drawn_items))
+    most = mean(item.chance for item in drawn_items)
     for constant in constants:
         for strategy in range(2):
             scores = [score(i, run(programs(i)[strategy], i, lambda q, t: constant)) for i in drawn_items]  # noqa: B023
@@ -123,7 +123,7 @@ def test_a_leaf_that_reads_another_part_is_no_help(task: str, drawn: Drawn, orac
     for item, other in zip(drawn_items, [*drawn_items[1:], drawn_items[0]], strict=True):
         parts, rng = chunks(other.context), random.Random(0)
         scores.append(score(item, run(programs(item)[0], item, lambda q, t: oracle(q, rng.choice(parts)))))  # noqa: B023
-    assert mean(scores) <= mean(map(floor, drawn_items)) + 0.17
+    assert mean(scores) <= mean(item.chance for item in drawn_items) + 0.17
 
 
 def test_one_wrong_leaf_changes_the_answer_as_foreseen(drawn: Drawn, lexicon: Lexicon) -> None:

@@ -1,20 +1,17 @@
 """Strict scores: right answers in their spellings, wrong ones, and outputs that read nothing."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from statistics import mean
 from typing import Any
 
 import pytest
 
 from evals.longcontext import oolong, ruler
-from evals.longcontext.item import Item
 from evals.longcontext.lexicon import Lexicon
-from evals.longcontext.scorers import degenerate_outputs, exact, hops, members, number, pairs, score
+from evals.longcontext.scorers import exact, members, number, pairs, score
 from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
+from tests.evals.longcontext.degenerate import degenerate_outputs
 
-Drawn = Callable[..., list[Item]]
 EVERY_TASK = {**TASKS, **ruler.TASKS, **oolong.TASKS}
 PAIRS = "0 3 1 4 - 2 2 0 1 , 0 0 0 7 - 4 4 4 4"
 
@@ -132,10 +129,3 @@ def test_too_many_pairs_are_worth_nothing() -> None:
 )
 def test_members(output: Any, expected: float) -> None:
     assert members("alpha, beta", output) == pytest.approx(expected)
-
-
-def test_hops(drawn: Drawn) -> None:
-    item = replace(drawn("chain", 1)[0], meta={"hops": ["ana", "eli", "ivo"]})
-    assert hops(item, ["ana", "eli", "ivo"]) == [1, 1, 1]
-    assert hops(item, ["ana", "ivo"]) == [1, 0, 0]
-    assert hops(item, []) == [0, 0, 0]
