@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from evals.longcontext.arms.arm import Answered, Asked
+from evals.longcontext.arms.arm import Asked
+from evals.longcontext.arms.recursive import Recursive
 from evals.longcontext.gates import Gate
 from evals.longcontext.item import Item
 from evals.longcontext.lexicon import Lexicon
@@ -16,16 +17,13 @@ from evals.longcontext.task import items
 from evals.longcontext.tasks import TASKS
 from rlm.lm import LanguageModel, Messages, Reply
 from rlm.loop import result_of
-from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained, root_prompt
-from rlm.sandbox.sealed import Sealed
-from rlm.solver import RLM, Solution
+from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, TURNS, Trained, root_prompt
 from rlm.text import Text
 from sweeps.posttrain.params import PosttrainParams
 from sweeps.posttrain.reward import Rollout
 
 DEPTH = 1
 TOGETHER = 64  # programs at work side by side
-CALLS = 256  # to a model, of one program
 KEPT = ("task", "length_windows", "num_items", "scores", "tokens", "tokens_by_item")  # of a row of the long contexts
 
 
@@ -54,43 +52,21 @@ class Given(Gate):
         return self.said(self.program, max_tokens)
 
 
-@dataclass
-class Watched:
-    """`rlm-1` with a model each for root and leaves; the error of every program that ran, None where it had none."""
+def watched(models: Sequence[LanguageModel], max_turns: int, errors: list[str | None]) -> Recursive:
+    """`rlm-1` with the last of the models as its reader; adds to `errors` that of every program that ran, or None."""
 
-    models: Sequence[LanguageModel]
-    max_turns: int = 12
-    errors: list[str | None] = field(default_factory=list)
-    name: str = "rlm-1"
-    profile: str = "sealed"
-
-    async def answer(self, asked: Asked) -> Answered:
-        """The solver's answer."""
-        found = await self.solve(asked.question, asked.context)
-        return Answered(found.answer, found.calls, found.tokens, found.status, found.reason)
-
-    async def solve(self, question: str, context: str) -> Solution:
-        """What the solver found."""
-        solver = RLM(
-            self.models,
-            Sealed,
-            Trained(),
-            DEPTH,
-            max_turns=self.max_turns,
-            reply_tokens=ROOT_TOKENS,
-            leaf_tokens=LEAF_TOKENS,
-            concurrency=CALLS,
-            listen=self._hear,
-        )
-        return await solver.asolve(question, context)
-
-    def _hear(self, event: dict[str, Any]) -> None:
+    def hear(event: dict[str, Any]) -> None:
         if event["event"] == "program":
-            self.errors.append(event["error"])
+            errors.append(event["error"])
+
+    return Recursive(models, Trained(), LEAF_TOKENS, DEPTH, reply_tokens=ROOT_TOKENS, max_turns=max_turns, listen=hear)
 
 
 class Rollouts:
-    """Runs a program for a question, alone: no other follows where it gives no answer. What was run is remembered."""
+    """Runs a program for a question, alone: no other follows. As of held-out items, its best answer so far is scored.
+
+    What was run is remembered.
+    """
 
     def __init__(self, leaves: LanguageModel, drawn: Sequence[Item]) -> None:
         self.leaves, self.drawn = leaves, drawn
@@ -112,10 +88,9 @@ class Rollouts:
         return await asyncio.gather(*(one(*each) for each in asked))
 
     async def _ran(self, item: Item, program: str) -> Rollout:
-        watched = Watched([Given(self.leaves, program)], max_turns=1)
-        found = await watched.solve(item.question, item.context)
-        scored = score(item, found.answer) if found.status == "done" else 0.0
-        return Rollout(scored, found.tokens, watched.errors == [None])
+        errors: list[str | None] = []
+        found = await watched([Given(self.leaves, program)], 1, errors).answer(Asked.of(item))
+        return Rollout(score(item, found.answer), found.tokens, errors == [None])
 
 
 def held_out_rows(
@@ -125,15 +100,10 @@ def held_out_rows(
     found = []
     for task in params.tasks:
         for windows in params.windows:
-            watched: list[Watched] = []
-
-            def made(_: Item, watched: list[Watched] = watched) -> Watched:
-                watched.append(Watched([root, leaves]))
-                return watched[-1]
-
+            errors: list[str | None] = []
+            solver = watched([root, leaves], TURNS, errors)
             asked = items(TASKS[task], lexicon, windows, params.items, seed, SIDE)
-            row = compared(TASKS[task], windows, asked, made)
-            errors = [error for arm in watched for error in arm.errors]
+            row = compared(TASKS[task], windows, asked, lambda _, solver=solver: solver)
             found.append(
                 {name: row[name] for name in KEPT}
                 | {

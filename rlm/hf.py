@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rlm.calls import TooLong
 from rlm.lm import Messages, ModelError, Price, Reply
 
 CALLS = 1024  # whose prompts are remembered
@@ -75,13 +76,14 @@ class HuggingFace:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, float32 [texts, width]: the mean of a text's last hidden states, without a template.
 
-        Raises ValueError for an empty text, and for one that is longer than the window.
+        Raises ValueError for an empty text, and TooLong for one that is longer than the window.
         """
         found = np.empty((len(texts), self._model.config.hidden_size), np.float32)
         ids: list[list[int]] = self._tokenizer(list(texts))["input_ids"] if texts else []
         for place, one in enumerate(ids):
             if not 0 < len(one) <= self.window:
-                raise ValueError(f"text {place} has {len(one)} tokens: give 1 to {self.window}, the window")
+                kind = TooLong if one else ValueError
+                raise kind(f"text {place} has {len(one)} tokens: give 1 to {self.window}, the window")
         waiting = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
         while waiting:
             longest = len(ids[waiting[0]])

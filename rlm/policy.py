@@ -23,6 +23,7 @@ PIECE = re.compile(r" ?[A-Za-z_]+| ?\d| ?[^\w\s]+|\n(?: {4})*| ")
 SPECIAL = re.compile(r"<\|\w+\|>")
 MOST_LINES = 40  # with a mark; the ends of those that follow are plain
 ROOT_TOKENS, LEAF_TOKENS = 98, 40  # of a reply at most, its end included
+TURNS = 4  # programs of a root: what it has not found by then it does not find
 ERRORS = ("IndexError", "KeyError", "NameError", "SyntaxError", "TypeError", "ValueError")  # that a root is told of
 NO_ERROR = "Error"  # another, or none
 ERROR = re.compile(r"\w+Error")

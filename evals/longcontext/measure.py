@@ -23,14 +23,13 @@ from evals.longcontext.task import Task, items
 from evals.longcontext.tasks import TASKS
 from rlm.hf import HuggingFace
 from rlm.loop import result_of
-from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained
+from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, TURNS, Trained
 from rlm.sandbox.open import Open
 from rlm.sandbox.sealed import Sealed
 from rlm.text import Text
 
 SIDE: Side = "held-out"  # of the compositions: those that no lesson has
 TOGETHER = 1024  # windows of contexts that are worked on side by side, so that the model's batches fill
-TURNS = 4  # programs of a solver: what a root has not found by then it does not find
 FITTED = 60  # items of the same kind that adversaries learn from
 WITHOUT_MODEL = {"regex": BestRegex, "bag_of_words": BagOfWords}
 

@@ -1,15 +1,18 @@
 """Which world the built-in model learns in, and what is compared at which lengths. Standard library only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from evals.longcontext.lexicon import Lexicon
 from evals.longcontext.tasks import TASKS
+from evals.longcontext.world import WINDOW
 
 Profile = Literal["sealed", "open"]
 ArmName = Literal[
     "direct", "truncation", "bm25", "dense", "agentic", "summary", "map-reduce", "offload", "rlm-0", "rlm-1", "rlm-2"
 ]
+DIRECT_TOKENS = 16_384  # that `direct` reads at once at most, question and answer included
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Measured:
 
     def __post_init__(self) -> None:
         _check(self, ("tasks", "arms", "windows"))
+        check_direct(self.arms, self.windows)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,13 @@ class LongContextParams:
     def suite(self) -> str:
         """The model's."""
         return self.model.split("/")[0]
+
+
+def check_direct(arms: Sequence[str], windows: Sequence[int]) -> None:
+    """Raises ValueError where `direct` is to read contexts that it cannot."""
+    most = (DIRECT_TOKENS - 1) // WINDOW  # a context that fills them all takes more, with question and answer
+    if "direct" in arms and max(windows) > most:
+        raise ValueError(f"windows {max(windows)}: direct reads {most} at most: leave that length out, or the arm")
 
 
 def _check(block: Measured | Gated, lists: tuple[str, ...]) -> None:

@@ -65,6 +65,11 @@ def test_what_a_program_is_worth(rollouts: Rollouts, drawn: list[Item]) -> None:
     assert worth[3] == pytest.approx(-spent - PARAMS.invalid_price)
 
 
+def test_a_best_answer_so_far_is_worth_what_it_is_of_held_out_items(rollouts: Rollouts, drawn: list[Item]) -> None:
+    (found,) = rollouts([(0, f"answer({drawn[0].gold.replace(' ', '')}, ready=False)")])
+    assert (found.score, found.valid) == (1, True)
+
+
 def test_a_program_is_run_once(rollouts: Rollouts, drawn: list[Item]) -> None:
     asked = [(0, programs(drawn[0])[0].source), (1, programs(drawn[1])[0].source)]
     one, other, again = rollouts([*asked, asked[0]])

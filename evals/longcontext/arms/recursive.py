@@ -1,6 +1,6 @@
 """The recursive language model as an arm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evals.longcontext.arms.arm import Answered, Asked
@@ -9,16 +9,18 @@ from rlm.prompts import Prompts
 from rlm.sandbox.sealed import Sealed
 from rlm.sandbox.session import Sandbox
 from rlm.solver import RLM
+from rlm.trace import Listen
 
 
 @dataclass(frozen=True)
 class Recursive:
     """A solver of a depth: 0 for programs alone, 1 for programs that ask the model, 2 for those that ask solvers too.
 
-    sandbox: makes the one in which a question's programs run. max_turns: programs of a node.
+    lm: the model, or one for each level from the root down, of which the last reads. sandbox: makes the one in which a
+    question's programs run. max_turns: programs of a node. listen: is told of every event.
     """
 
-    lm: LanguageModel
+    lm: LanguageModel | Sequence[LanguageModel]
     prompts: Prompts
     leaf_tokens: int
     depth: int
@@ -26,6 +28,7 @@ class Recursive:
     reply_tokens: int = 128
     max_turns: int = 12
     concurrency: int = 256
+    listen: Listen | None = None
 
     @property
     def name(self) -> str:
@@ -48,6 +51,7 @@ class Recursive:
             reply_tokens=self.reply_tokens,
             leaf_tokens=self.leaf_tokens,
             concurrency=self.concurrency,
+            listen=self.listen,
         )
         found = await solver.asolve(asked.question, asked.context)
         return Answered(found.answer, found.calls, found.tokens, found.status, found.reason)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from evals.longcontext.arms.arm import Asked
 from evals.longcontext.arms.reader import Asker, Reader
 from evals.longcontext.cut import ends
+from evals.longcontext.params import DIRECT_TOKENS
 from rlm.calls import TooLong
 
 
@@ -18,7 +19,7 @@ class Direct(Reader):
 
     called: ClassVar[str] = "direct"
 
-    most_tokens: int = 16_384
+    most_tokens: int = DIRECT_TOKENS
 
     @property
     def window(self) -> int:
@@ -26,13 +27,7 @@ class Direct(Reader):
         return self.most_tokens
 
     async def read(self, asker: Asker, asked: Asked) -> str:
-        """One call; raises ValueError for a context beyond `most_tokens`."""
-        size = asker.size(asked.question, asked.context)
-        if size > self.most_tokens:
-            raise ValueError(
-                f"direct: most_tokens {self.most_tokens}: the context takes {size} with question and answer: "
-                "leave it out, or allow more"
-            )
+        """One call; raises TooLong for a context beyond `most_tokens`."""
         return await asker.ask(asked.question, asked.context)
 
 

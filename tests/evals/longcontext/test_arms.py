@@ -15,9 +15,10 @@ from evals.longcontext.arms.offload import Offload
 from evals.longcontext.arms.retrieval import BM25, Dense
 from evals.longcontext.arms.whole import Direct, Truncation
 from evals.longcontext.cut import most
-from evals.longcontext.params import ArmName
+from evals.longcontext.params import DIRECT_TOKENS, ArmName, Measured
 from rlm.lm import Messages, ModelError, Reply, Scripted
-from rlm.policy import Trained
+from rlm.policy import LEAF_TOKENS as POLICY_LEAF_TOKENS
+from rlm.policy import Trained, leaf_prompt, num_pieces
 from tests.evals.longcontext.readers import Knowing, prompt_tokens, reader, texts
 
 LINES = [f"ana {number} : fram" for number in range(100)]
@@ -47,8 +48,21 @@ def test_direct_reads_all_beyond_the_window(run) -> None:
     assert found == Answered("two words", 1, prompt_tokens(lm) + 2, "done")
     most_tokens = size(lm, CONTEXT)
     run(Direct(lm, Trained(), LEAF_TOKENS, most_tokens).answer(ASKED))
-    with pytest.raises(ValueError, match=f"most_tokens {most_tokens - 1}: the context takes {most_tokens} with"):
-        run(Direct(lm, Trained(), LEAF_TOKENS, most_tokens - 1).answer(ASKED))
+    found = run(Direct(lm, Trained(), LEAF_TOKENS, most_tokens - 1).answer(ASKED))
+    assert (found.answer, found.calls, found.status) == (None, 0, "failed")
+    assert found.reason.startswith(
+        f"{most_tokens} tokens, with the answer's, do not fit a window of {most_tokens - 1}:"
+    )
+
+
+def test_direct_is_planned_where_it_can_read(drawn) -> None:
+    asked = {windows: Asked.of(drawn("count", windows, count=1)[0]) for windows in (127, 128)}
+    words = {windows: num_pieces(leaf_prompt(one.question, one.context)) for windows, one in asked.items()}
+    assert words[127] + POLICY_LEAF_TOKENS <= DIRECT_TOKENS < words[128] + POLICY_LEAF_TOKENS
+    Measured(("count",), ("direct",), (1, 127), 1)
+    Measured(("count",), ("truncation",), (128,), 1)
+    with pytest.raises(ValueError, match="windows 128: direct reads 127 at most: leave that length out, or the arm"):
+        Measured(("count",), ("direct",), (1, 128), 1)
 
 
 @pytest.mark.parametrize("window", [60, 61, 62, 63, 64, 200])

@@ -79,6 +79,14 @@ def test_chunks_are_answered_together(run, folder: Path, drawn: Drawn) -> None:
     assert lm.batches == [found.calls] == [len(chunks(item.context, CHUNK_BYTES))]
 
 
+@pytest.mark.parametrize("name", ["dense", "agentic"])
+def test_a_line_without_a_vector_fails_its_item_alone(run, name: str, folder: Path) -> None:
+    asked = Asked("where is it ?", f"ana 1 : fram\n{'1 ' * WINDOW}\n", "exact")
+    found = run(arm(name, HuggingFace(folder), Trained(), LEAF_TOKENS).answer(asked))
+    assert (found.answer, found.calls, found.status) == (None, 0, "failed")
+    assert found.reason.startswith("text 1 has ")
+
+
 def test_a_line_is_nearest_to_itself(folder: Path, drawn: Drawn) -> None:
     lines = drawn("count", 2)[0].context.splitlines()
     index = VectorIndex(HuggingFace(folder), lines)
