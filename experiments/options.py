@@ -12,10 +12,21 @@ from sweeps import store
 if TYPE_CHECKING:
     from analysis.page import Section
 
+KEY = "OPENAI_API_KEY"
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - is standard output.")]
 
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with figures to this file.")]
+
+BaseUrl = Annotated[str, typer.Option(help=f"Of an OpenAI-compatible server; its key is taken from {KEY}.")]
+Window = Annotated[int | None, typer.Option(help="Tokens of the model's window, where it does not tell.")]
+MaxCalls = Annotated[int | None, typer.Option(help="Calls of models, all together.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Tokens read and written, all together.")]
+MaxUsd = Annotated[float | None, typer.Option(help="US dollars; wants --usd-read and --usd-written.")]
+UsdRead = Annotated[float, typer.Option(help="US dollars a million tokens read.")]
+UsdWritten = Annotated[float, typer.Option(help="US dollars a million tokens written.")]
+LOCAL = "http://localhost:8000/v1"
 
 
 def give(result: dict[str, Any], json_out: Path | None, show: Callable[[], None]) -> None:

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from experiments.options import DryRun, Json, give
+from experiments.options import (
+    KEY,
+    LOCAL,
+    BaseUrl,
+    DryRun,
+    Json,
+    MaxCalls,
+    MaxTokens,
+    MaxUsd,
+    UsdRead,
+    UsdWritten,
+    Window,
+    give,
+)
 
 if TYPE_CHECKING:
     from rlm.lm import LanguageModel, Price
@@ -19,7 +32,6 @@ if TYPE_CHECKING:
     from rlm.text import Text
 
 STDIN = Path("-")
-KEY = "OPENAI_API_KEY"
 BUILTIN = "builtin"
 SIDE_BY_SIDE = 256  # calls of the built-in model, which are one batch
 
@@ -34,10 +46,8 @@ def solve(
             "openai:MODEL (of the server at --base-url); again for the solvers below, and last the model that reads."
         ),
     ] = ["builtin"],  # noqa: B006
-    base_url: Annotated[
-        str, typer.Option(help=f"Of an OpenAI-compatible server; its key is taken from {KEY}.")
-    ] = "http://localhost:8000/v1",
-    window: Annotated[int | None, typer.Option(help="Tokens of the model's window, where it does not tell.")] = None,
+    base_url: BaseUrl = LOCAL,
+    window: Window = None,
     depth: Annotated[int, typer.Option(help="0: programs alone; 1: they ask models; 2: solvers that ask models.")] = 1,
     profile: Annotated[
         Literal["sealed", "open"],
@@ -46,12 +56,12 @@ def solve(
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run open programs even where the system lacks Landlock or seccomp.")
     ] = False,
-    max_calls: Annotated[int | None, typer.Option(help="Calls of models, all together.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens read and written, all together.")] = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds, on a clock on the wall.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="US dollars; wants --usd-read and --usd-written.")] = None,
-    usd_read: Annotated[float, typer.Option(help="US dollars a million tokens read.")] = 0.0,
-    usd_written: Annotated[float, typer.Option(help="US dollars a million tokens written.")] = 0.0,
+    max_usd: MaxUsd = None,
+    usd_read: UsdRead = 0.0,
+    usd_written: UsdWritten = 0.0,
     trace: Annotated[Path | None, typer.Option(help="Write every step to this file, as JSON lines.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run of --trace: what it has is kept.")
@@ -64,12 +74,10 @@ def solve(
     from dataclasses import asdict
 
     from rlm.budget import Budget
-    from rlm.lm import Price
     from rlm.page import write_page
     from rlm.solver import RLM
 
-    if max_usd is not None and not (usd_read or usd_written):
-        raise ValueError(f"--max-usd {max_usd:g} needs prices: give --usd-read and --usd-written")
+    price = price_of(usd_read, usd_written, max_usd)
     if len(set(lm)) > 1 and (window is not None or usd_read or usd_written):
         raise ValueError("--window, --usd-read and --usd-written are of one model: leave them out, or name one --lm")
     if html_out is not None and trace is None:
@@ -77,7 +85,7 @@ def solve(
     text = _text(context)
     if BUILTIN in lm and len(set(lm)) > 1:
         raise ValueError(f"--lm {BUILTIN} is asked in a language of its own: name it alone, or not at all")
-    models = [language_model(name, base_url, window, Price(usd_read, usd_written)) for name in lm]
+    models = [language_model(name, base_url, window, price) for name in lm]
     solver = RLM(
         models,
         sandbox_of(profile, unsafe_local),
@@ -122,6 +130,15 @@ def _text(context: Path) -> "Text":
             raise ValueError(f"context from standard input: {error}") from None
 
 
+def price_of(usd_read: float, usd_written: float, max_usd: float | None) -> "Price":
+    """Of a model's tokens; raises ValueError where dollars are capped that nothing costs."""
+    from rlm.lm import Price
+
+    if max_usd is not None and not (usd_read or usd_written):
+        raise ValueError(f"--max-usd {max_usd:g} needs prices: give --usd-read and --usd-written")
+    return Price(usd_read, usd_written)
+
+
 def language_model(name: str, base_url: str, window: int | None, price: "Price") -> "LanguageModel":
     """The model of a name; raises ValueError where there is none."""
     kind, _, rest = name.partition(":")
@@ -142,12 +159,18 @@ def language_model(name: str, base_url: str, window: int | None, price: "Price")
 
 
 def language(names: list[str]) -> dict[str, Any]:
-    """How the models are asked, and how long their answers may be."""
+    """How the models are asked, how long their answers may be, and how many programs a root may write."""
     if BUILTIN not in names:
         return {}
-    from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, Trained
+    from rlm.policy import LEAF_TOKENS, ROOT_TOKENS, TURNS, Trained
 
-    return {"prompts": Trained(), "reply_tokens": ROOT_TOKENS, "leaf_tokens": LEAF_TOKENS, "concurrency": SIDE_BY_SIDE}
+    return {
+        "prompts": Trained(),
+        "reply_tokens": ROOT_TOKENS,
+        "leaf_tokens": LEAF_TOKENS,
+        "max_turns": TURNS,
+        "concurrency": SIDE_BY_SIDE,
+    }
 
 
 def sandbox_of(profile: Literal["sealed", "open"], unsafe: bool) -> "Callable[[], Sandbox]":

@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from experiments.options import DryRun, Json, give
+from experiments.options import (
+    LOCAL,
+    BaseUrl,
+    DryRun,
+    Json,
+    MaxCalls,
+    MaxTokens,
+    MaxUsd,
+    UsdRead,
+    UsdWritten,
+    Window,
+    give,
+    write_result,
+)
 
 TASKS, ARMS, WINDOWS = ["argmax", "chain"], ["truncation", "map-reduce", "rlm-1"], [1, 16]
 
@@ -166,36 +179,56 @@ def bench_inference(
 @app.command("longcontext")
 def bench_longcontext(
     lm: Annotated[str, typer.Option(help="As for solve: builtin, hf:PATH or openai:MODEL.")] = "builtin",
-    base_url: Annotated[str, typer.Option(help="Of an OpenAI-compatible server.")] = "http://localhost:8000/v1",
-    window: Annotated[int | None, typer.Option(help="Tokens of the model's window, where it does not tell.")] = None,
+    base_url: BaseUrl = LOCAL,
+    window: Window = None,
     task: Annotated[list[str], typer.Option(help="Of the closed world, RULER's or OOLONG's; again for more.")] = TASKS,
     arm: Annotated[list[str], typer.Option(help="A way to answer; again for more.")] = ARMS,
     windows: Annotated[list[int], typer.Option(help="Length of contexts; again for more.")] = WINDOWS,
     items: Annotated[int, typer.Option(help="Of each task and length.")] = 20,
     profile: Annotated[Literal["sealed", "open"], typer.Option(help="Of the sandbox.")] = "sealed",
-    overhead: Annotated[
-        bool, typer.Option("--overhead", help="Instead, what the solver costs beside its model, and PyPI's rlms.")
-    ] = False,
+    concurrency: Annotated[int | None, typer.Option(help="Calls to a server under way: 16 where not given.")] = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_usd: MaxUsd = None,
+    usd_read: UsdRead = 0.0,
+    usd_written: UsdWritten = 0.0,
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Ways to answer from long contexts, on generated tasks; or the solver's own cost a call."""
+    """Ways to answer from long contexts, on generated tasks; with --json what is done is kept row by row."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
-    if not overhead:
-        from experiments.bench import longcontext
+    from experiments.bench.longcontext import LongContextBench, describe, run, show
+    from experiments.solve import price_of
+    from rlm.budget import Budget
 
-        chosen = longcontext.LongContextBench(lm, tuple(task), tuple(arm), tuple(windows), items, profile)
-        if dry_run:
-            console.print(longcontext.describe(chosen))
-            return
-        found = longcontext.run(chosen, base_url, window, Console(stderr=True))
-        give(found, json_out, lambda: longcontext.show(found, console))
+    budget, price = Budget(max_calls, max_tokens, None, max_usd), price_of(usd_read, usd_written, max_usd)
+    bench = LongContextBench(
+        lm, tuple(task), tuple(arm), tuple(windows), items, profile, budget=budget, price=price, concurrency=concurrency
+    )
+    console = Console(soft_wrap=True, highlight=False)
+    if dry_run:
+        console.print(describe(bench))
         return
+
+    def keep(found: dict[str, Any]) -> None:
+        if json_out is not None and str(json_out) != "-":
+            write_result(found, json_out)
+
+    found = run(bench, base_url, window, Console(stderr=True), keep)
+    give(found, json_out, lambda: show(found, console))
+    if found["exhausted"]:
+        raise SystemExit(f"scalelab: {found['exhausted']}: {len(found['rows'])} of {bench.num_rows} rows are there")
+
+
+@app.command("overhead")
+def bench_overhead(json_out: Json = None, dry_run: DryRun = False) -> None:
+    """What the recursive solver costs a call beside its model, and PyPI's rlms."""
+    from rich.console import Console
+
     from experiments.bench.overhead import OverheadBench, describe, run, show
 
-    bench = OverheadBench()
+    bench, console = OverheadBench(), Console(soft_wrap=True, highlight=False)
     if dry_run:
         console.print(describe(bench))
         return
