@@ -60,9 +60,10 @@ class Caller:
             if reply is not None:
                 self._write(call, reply, None, (reply.prompt_tokens, reply.completion_tokens), 0.0)
                 return reply
-            return await retried(partial(self._attempt, call, ledger), lambda: ledger.seconds_left)
+            return await retried(partial(self.attempt, call, ledger), lambda: ledger.seconds_left)
 
-    async def _attempt(self, call: Call, ledger: Ledger) -> Reply:
+    async def attempt(self, call: Call, ledger: Ledger) -> Reply:
+        """The same of one attempt, however many are under way."""
         lm, max_tokens, most = call.lm, call.max_tokens, call.lm.most_tokens(call.messages)
         reserved = await self._reserved(ledger, most + max_tokens, lm.price.of(most, max_tokens))
         reply, error, spent, began = None, "cancelled", (most, max_tokens), time.perf_counter()

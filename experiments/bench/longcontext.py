@@ -111,10 +111,11 @@ def describe(bench: LongContextBench) -> str:
     most = {called: [_most_calls(bench, called, item) for item in asked] for called in bench.arms}
     bounded = {called: sum(filter(None, counts)) for called, counts in most.items() if None not in counts}
     if bounded:
-        told.append(f"at most {', '.join(f'{count:,} calls by {called}' for called, count in bounded.items())}")
+        counts = ", ".join(f"{count:,} by {called}" for called, count in bounded.items())
+        told.append(f"calls at most, but for those that fail and are made again: {counts}")
     if len(bounded) < len(most):
         others = " and ".join(called for called in most if called not in bounded)
-        told.append(f"by {others} as many as programs make, of which a solver writes {bench.max_turns} at most")
+        told.append(f"those of {others} hang on programs, of which a solver writes {bench.max_turns} at most")
     return "; ".join(told)
 
 

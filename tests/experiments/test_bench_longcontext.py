@@ -100,8 +100,8 @@ def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     num_chunks = sum(len(chunks(item.context, CHUNK_BYTES)) for item in asked)
     assert done.stdout == (
         "12 rows of 3 items: truncation, summary, rlm-1 on argmax, chain, contexts of 1, 16 windows, with openai:m; 12 "
-        f"items for each arm; at most 12 calls by truncation, {num_chunks} calls by summary; by rlm-1 as many as "
-        "programs make, of which a solver writes 12 at most\n"
+        "items for each arm; calls at most, but for those that fail and are made again: 12 by truncation, "
+        f"{num_chunks} by summary; those of rlm-1 hang on programs, of which a solver writes 12 at most\n"
     )
 
 
@@ -150,6 +150,13 @@ def test_what_the_budget_pays_for_is_kept(tmp_path: Path, serve, second: str) ->
     assert told["spent"]["calls"] == 5
     assert told["spent"]["usd"] == pytest.approx(told["spent"]["tokens"] / 1e6)
     assert f"5 calls, {told['spent']['tokens']:,} tokens, $0.00" in done.stdout
+
+
+def test_calls_that_fail_are_made_again_as_often_as_elsewhere_and_count(tmp_path: Path, serve) -> None:
+    server = serve(lambda asked: (503, b"{}", {"retry-after-ms": "1"}), {"max_model_len": 100_000})
+    told = found(tmp_path, server.url, "--task", "argmax", "--windows", "1", "--arm", "direct", "--arm", "rlm-1")
+    assert [(row["calls"], row["failed"]) for row in told["rows"]] == [(5, 3), (5, 3)]
+    assert told["spent"]["calls"] == len(server.heard) == 2 * 3 * 5
 
 
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path: Path, serve) -> None:
