@@ -1,7 +1,7 @@
 """All of the context, chunk after chunk or side by side, without programs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +28,7 @@ class Summary(Reader):
     async def read(self, asker: Asker, asked: Asked) -> str:
         """The last note; a call for each chunk."""
         note = ""
-        for chunk in chunks(asked.context, self.chunk_bytes):
+        for chunk in fitting_chunks(asker, asked, self.chunk_bytes):
             note = await asker.ask(asked.question, below(asker, asked.question, note, chunk))
         return note
 
@@ -53,7 +53,8 @@ class MapReduce(Reader):
 
     async def read(self, asker: Asker, asked: Asked) -> str:
         """A call for each chunk."""
-        return combined(asked.answer, await asker.ask_all(asked.question, chunks(asked.context, self.chunk_bytes)))
+        texts = list(fitting_chunks(asker, asked, self.chunk_bytes))
+        return combined(asked.answer, await asker.ask_all(asked.question, texts))
 
 
 def combined(kind: Answer, answers: Sequence[str]) -> str:
@@ -73,3 +74,14 @@ def combined(kind: Answer, answers: Sequence[str]) -> str:
 def chunks(context: str, chunk_bytes: int) -> list[str]:
     """Parts of at most so many bytes, which end where a line does."""
     return [str(part) for part in Text.of(context).split(chunk_bytes)]
+
+
+def fitting_chunks(asker: Asker, asked: Asked, chunk_bytes: int) -> Iterator[str]:
+    """The same, but for parts of several lines that do not fit the window: they are halved until they do."""
+    coming = chunks(asked.context, chunk_bytes)[::-1]
+    while coming:
+        part = coming.pop()
+        if asker.fits(asked.question, part) or part.count("\n") < 2:
+            yield part
+        else:
+            coming += chunks(part, max(4, len(part.encode()) // 2))[::-1]

@@ -214,6 +214,14 @@ def test_map_reduce_asks_of_all_chunks_side_by_side(run) -> None:
     assert "".join(sorted(texts(lm), key=lambda text: int(text.split()[1]))) == CONTEXT
 
 
+def test_chunks_that_do_not_fit_are_halved(run) -> None:
+    lm = reader(lambda question, text: str(text.count("\n")), window=50)
+    found = run(MapReduce(lm, Trained(), LEAF_TOKENS, 320).answer(replace(ASKED, answer="number")))
+    assert found == Answered("100", len(texts(lm)), prompt_tokens(lm) + len(texts(lm)), "done")
+    assert "".join(texts(lm)) == CONTEXT
+    assert max(size(lm, text) for text in texts(lm)) <= 50
+
+
 @pytest.mark.parametrize(
     ("kind", "answers", "expected"),
     [
@@ -237,10 +245,11 @@ def test_what_fails_is_told_with_what_it_cost(run) -> None:
     assert (found.answer, found.calls, found.status) == (None, 2, "failed")
     assert found.tokens == lm.num_tokens(lm.heard[0]) + 1
     assert found.reason == "scripted: asked 2 times, 1 answers are there"
-    lm = reader(lambda question, text: "x", window=20)
+    lm = reader(lambda question, text: "x", window=10)
     found = run(MapReduce(lm, Trained(), LEAF_TOKENS, 400).answer(ASKED))
     assert (found.calls, found.status) == (0, "failed")
-    assert "do not fit a window of 20" in found.reason
+    assert "do not fit a window of 10" in found.reason
+    lm = reader(lambda question, text: "x", window=20)
     long = replace(ASKED, context="fram " * 50)
     for kind in (Truncation, BM25, Offload):
         found = run(kind(lm, Trained(), LEAF_TOKENS).answer(long))
