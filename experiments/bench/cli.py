@@ -178,6 +178,7 @@ def bench_inference(
 
 @app.command("longcontext")
 def bench_longcontext(
+    context: typer.Context,
     lm: Annotated[str, typer.Option(help="As for solve: builtin, hf:PATH or openai:MODEL.")] = "builtin",
     base_url: BaseUrl = LOCAL,
     window: Window = None,
@@ -192,11 +193,22 @@ def bench_longcontext(
     max_usd: MaxUsd = None,
     usd_read: UsdRead = 0.0,
     usd_written: UsdWritten = 0.0,
+    overhead: Annotated[
+        bool, typer.Option("--overhead", help="Instead, what the solver costs beside its model, and PyPI's rlms.")
+    ] = False,
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:
     """Ways to answer from long contexts, on generated tasks; with --json what is done is kept row by row."""
     from rich.console import Console
+
+    if overhead:
+        for name in set(context.params) - {"overhead", "json_out", "dry_run"}:
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise ValueError(f"--{name.replace('_', '-')}: --overhead measures loads of its own: leave it out")
+        bench_overhead(json_out, dry_run)
+        return
 
     from experiments.bench.longcontext import LongContextBench, describe, run, show
     from experiments.solve import price_of
@@ -221,8 +233,7 @@ def bench_longcontext(
         raise SystemExit(f"scalelab: {found['exhausted']}: {len(found['rows'])} of {bench.num_rows} rows are there")
 
 
-@app.command("overhead")
-def bench_overhead(json_out: Json = None, dry_run: DryRun = False) -> None:
+def bench_overhead(json_out: Path | None, dry_run: bool) -> None:
     """What the recursive solver costs a call beside its model, and PyPI's rlms."""
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`scalelab bench overhead`: what a solver costs beside its model, ours and PyPI's rlms in turns."""
+"""`scalelab bench longcontext --overhead`: what a solver costs beside its model, ours and PyPI's rlms in turns."""
 
 import platform
 import subprocess

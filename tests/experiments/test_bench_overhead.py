@@ -1,12 +1,13 @@
-"""The pieces of `bench overhead`; what needs the peer skips where it is not installed."""
+"""The pieces of `bench longcontext --overhead`; what needs the peer skips where it is not installed."""
 
 import io
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from experiments.bench import overhead
+from experiments.bench import cli, overhead
 from experiments.bench.overhead import (
     MOST_SECONDS,
     OURS,
@@ -64,6 +65,14 @@ def test_starts_are_measured_of_both_profiles() -> None:
 def test_the_peer_makes_the_same_calls(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     if not PEER.python.exists():
-        pytest.skip(f"{PEER} is not installed: `scalelab bench overhead` installs it in {PEER.environment}")
+        pytest.skip(
+            f"{PEER} is not installed: `scalelab bench longcontext --overhead` installs it in {PEER.environment}"
+        )
     assert their_seconds(ANSWERED_IN_TURN) >= ANSWERED_IN_TURN.ideal_seconds
     assert their_seconds(SIDE_BY_SIDE) >= SIDE_BY_SIDE.ideal_seconds
+
+
+def test_it_has_loads_of_its_own() -> None:
+    told = CliRunner().invoke(cli.app, ["longcontext", "--overhead", "--items", "3"])
+    assert str(told.exception) == "--items: --overhead measures loads of its own: leave it out"
+    assert CliRunner().invoke(cli.app, ["longcontext", "--overhead", "--dry-run"]).exit_code == 0
