@@ -228,7 +228,7 @@ def test_a_row_tells_of_abilities_where_tasks_are_asked(setting: Setting, item_f
 
 @pytest.fixture
 def trainable(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    monkeypatch.setattr(aware, "STEPS", 15)
+    monkeypatch.setattr(aware, "STEPS", 8)
     monkeypatch.setattr(precision, "CHECKED", 96)
     return replace(setting, training_text=setting.text)
 
@@ -248,7 +248,7 @@ def test_what_was_trained_is_what_runs(trainable: Setting) -> None:
     assert [check.kind for check in trial.checks] == ["kl", "log-perplexity-control", "log-perplexity", "repeated"]
     assert trial.failed == []
     figures = contest.figures()
-    assert figures["qat_steps"] == 15
+    assert figures["qat_steps"] == 8
     assert figures["qat_seconds"] > 0
     assert contest.quality is not None
     quality = contest.quality()
