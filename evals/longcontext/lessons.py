@@ -12,6 +12,7 @@ from typing import Any
 
 from evals.longcontext.cut import ends
 from evals.longcontext.depths import alone, deep, partial
+from evals.longcontext.drills import Drills
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer, marked_answer
 from evals.longcontext.lexicon import CLASSES, EVENTS, NONE, RELATIONS, TEMPLATES, Lexicon, Side
@@ -25,6 +26,7 @@ from rlm.policy import (
     LEAF,
     LEAF_TOKENS,
     MARKS,
+    MOST_LINES,
     NO_ERROR,
     TEXT,
     leaf_prompt,
@@ -33,13 +35,14 @@ from rlm.policy import (
     told_prompt,
 )
 
-FIRST = 18_000  # lessons that are mostly about classes
+FIRST = 18_000  # lessons, before there are drills
 MOST_RECORDS = 7  # of a chunk of records, as the programs split contexts
 MOST_VERB_LINES = 15
 MOST_WINDOWS = 8  # of a context of which the two ends are read
 PREFERRED = 3.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
 RECOVERED = 0.15  # of those of depth 1: after a program that failed
+ALONG = 0.4  # of lessons after the first about lines: what each tells is asked as it ends
 PARTIAL = 0.2  # of those of depth 1: for a leaf's question, as solvers of depth 2 ask
 LEAF_QUESTIONS = (
     "kinds ?", "kinds ?", "kinds by USER ?", "kinds in MONTH ?", "count of KIND ?", "numbers of KIND ?", "rows ?",
@@ -79,33 +82,40 @@ class Lessons:
         self.lexicon = lexicon
         self.side: Side = side
         self.rng = random.Random(f"lessons {lexicon.seed} {seed} {side}")
-        self._vocabulary = list(lexicon.class_of)
         self._verbs: dict[str, list[str]] = {}
         for verb, (meaning, _) in [*lexicon.relation_of.items(), *lexicon.event_of.items()]:
             self._verbs.setdefault(meaning, []).append(verb)
-        # How often each is drawn: of the first lessons, and after. Classes come first: all else is read from them.
+        self._drills = Drills(lexicon, self.rng)
+        # How often each is drawn: of the first lessons, which are mostly about classes, and after.
         self._shares: dict[Callable[[], Lesson], tuple[float, float]] = {
-            self._along: (0.20, 0.12),
-            self._phrases: (0.10, 0.04),
-            self._kinds: (0.20, 0.10),
-            self._lookup: (0.08, 0.18),
-            self._relation: (0.08, 0.17),
-            self._state: (0.02, 0.07),
-            self._program: (0.24, 0.22),
-            self._glance: (0.08, 0.10),
+            self._along: (0.20, 0.05),
+            self._phrases: (0.10, 0.03),
+            self._kinds: (0.20, 0.12),
+            self._seen: (0.00, 0.04),
+            self._copied: (0.00, 0.12),
+            self._matched: (0.00, 0.08),
+            self._lookup: (0.08, 0.22),
+            self._relation: (0.08, 0.10),
+            self._state: (0.02, 0.04),
+            self._program: (0.24, 0.14),
+            self._glance: (0.08, 0.06),
         }
         self._short = (self._program, self._relation, self._words)
+        self._along_share, self._fillers = 0.0, [self._drills.word]
 
     def __iter__(self) -> Iterator[Lesson]:
         lessons, (first, after) = list(self._shares), zip(*self._shares.values(), strict=True)
         for index in itertools.count():
+            if index == FIRST:
+                self._along_share = ALONG
+                self._fillers += [self._drills.name, self._drills.verb]
             parts = self.rng.choices(lessons, first if index < FIRST else after)[0]().parts
             room = WINDOW - sum(num_pieces(prompt + target) for prompt, target in parts)
             if room >= 0:
                 yield Lesson([*parts, *self._filling(room)])
 
     def _filling(self, room: int) -> Iterator[tuple[str, str]]:
-        """Short lessons while there is room for what is drawn, then words with their classes; in so many tokens."""
+        """Short lessons while there is room for what is drawn, then words with what they mean; in so many tokens."""
         while True:
             parts = self.rng.choice(self._short)().parts
             size = sum(num_pieces(prompt + target) for prompt, target in parts)
@@ -113,34 +123,39 @@ class Lessons:
                 break
             room -= size
             yield from parts
-        for _ in range(room // 2):
-            yield self._pair()
+        while room > 1:
+            part = self._filler() if room > 2 else self._drills.word()  # no more than two tokens
+            room -= num_pieces("".join(part))
+            yield part
+
+    def _filler(self) -> tuple[str, str]:
+        return self.rng.choice(self._fillers)()
 
     def _words(self) -> Lesson:
-        """A dozen words and their classes."""
-        return Lesson([self._pair() for _ in range(12)])
+        """A dozen words with what they mean."""
+        return Lesson([self._filler() for _ in range(12)])
 
-    def _pair(self) -> tuple[str, str]:
-        """A word and its class."""
-        word = self.rng.choice(self._vocabulary)
-        return f" {word}", f" {self.lexicon.class_of[word]}"
+    def _seen(self) -> Lesson:
+        return Lesson(self._drills.seen())
+
+    def _copied(self) -> Lesson:
+        return Lesson(self._drills.copied())
+
+    def _matched(self) -> Lesson:
+        """What each of many facts of few names tells of one of them."""
+        rng = self.rng
+        name, *others = rng.sample(self.lexicon.names, rng.randint(4, 12))
+        relation, lines = rng.choice(RELATIONS), []
+        for _ in range(MOST_LINES):
+            one, other = rng.sample(others, 2)
+            pair = rng.choice([(name, other), (name, other), (one, name), (one, other)])
+            lines.append(self._fact(pair[0], relation if rng.random() < 0.6 else rng.choice(RELATIONS), pair[1]))
+        return self._read_along(f"{name} {relation} ?", document(lines))
 
     def _along(self) -> Lesson:
-        """The class of each line, a bare phrase or a record, as soon as it ends.
-
-        It is what the line's mark has to know when an answer looks it up.
-        """
+        """The class of each line, a bare phrase or a record, as soon as it ends."""
         line = self.rng.choice([self._phrase, lambda: self._records(1)])
-        parts, before, room = [], f"{LEAF} kinds ?{TEXT}", WINDOW
-        for mark in MARKS:
-            text = line()
-            prompt, target = f"{before} {text.rstrip()}{mark}", f" {leaf_answer(self.lexicon, 'kinds ?', text)}"
-            room -= num_pieces(prompt + target)
-            if room < 0:
-                break
-            parts.append((prompt, target))
-            before = ""
-        return Lesson(parts)
+        return self._read_along("kinds ?", "".join(line() for _ in range(MOST_LINES)))
 
     def _phrases(self) -> Lesson:
         """Of lines that are a phrase."""
@@ -230,7 +245,7 @@ class Lessons:
         asked = rng.choice(LEAF_QUESTIONS)
         month = " ".join(f"{rng.randint(1, 12):02d}")
         words = {"KIND": rng.choice(CLASSES), "MONTH": month, "VERB": rng.choice(RELATIONS)}
-        words |= {"THING": rng.choice(self._vocabulary), "USER": rng.choice(lexicon.names)}
+        words |= {"THING": rng.choice(list(lexicon.class_of)), "USER": rng.choice(lexicon.names)}
         return " ".join(words.get(word, word) for word in asked.split())
 
     def _glance(self) -> Lesson:
@@ -247,7 +262,25 @@ class Lessons:
         return items(task, self.lexicon, windows, 1, self.rng.randrange(2**32), self.side)[0]
 
     def _read(self, question: str, text: str) -> Lesson:
+        if text and question != "pairs ?" and self.rng.random() < self._along_share:
+            return self._read_along(question, text)
         return Lesson([(leaf_prompt(question, text), marked_answer(self.lexicon, question, text) + EOS)])
+
+    def _read_along(self, question: str, text: str) -> Lesson:
+        """What each line tells of the answer, as soon as it ends; of events, what all lines until then tell.
+
+        It is what the line's mark has to know when an answer looks it up.
+        """
+        parts, before, room, lines = [], f"{LEAF} {question}{TEXT}", WINDOW, text.splitlines(keepends=True)
+        for number, (line, mark) in enumerate(zip(lines, MARKS, strict=False), 1):
+            told = "".join(lines[:number]) if question.endswith("then ?") else line
+            prompt, target = f"{before} {line.rstrip()}{mark}", f" {leaf_answer(self.lexicon, question, told)}"
+            room -= num_pieces(prompt + target)
+            if room < 0:
+                break
+            parts.append((prompt, target))
+            before = ""
+        return Lesson(parts)
 
     def _num_lines(self) -> int:
         return MOST_RECORDS if self.rng.random() < 0.5 else self.rng.randint(1, MOST_RECORDS)

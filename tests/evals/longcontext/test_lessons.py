@@ -1,15 +1,19 @@
 """Lessons are what a solver will ask, in the model's tokens, and without the compositions that are held out."""
 
 import itertools
+import random
 import re
+from collections import Counter
 
 import pytest
 
+from evals.longcontext import lessons as of_lessons
+from evals.longcontext.drills import Drills
 from evals.longcontext.leaves import leaf_answer, marked_answer
 from evals.longcontext.lessons import Lesson, Lessons, pieces
 from evals.longcontext.lexicon import Lexicon, Side, is_held_out
 from evals.longcontext.world import WINDOW
-from rlm.policy import EOS, LEAF, MARKS, MOST_LINES, ROOT, num_pieces, parse_leaf, policy_tokenizer
+from rlm.policy import ANSWER, EOS, LEAF, MARKS, MOST_LINES, ROOT, TEXT, num_pieces, parse_leaf, policy_tokenizer
 
 COUNT = 600
 
@@ -23,16 +27,59 @@ def lessons(lexicon: Lexicon) -> list[Lesson]:
     return drawn(lexicon)
 
 
+@pytest.fixture(scope="module")
+def later(lexicon: Lexicon) -> list[Lesson]:
+    """Of those after the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(of_lessons, "FIRST", 0)
+        return drawn(lexicon)
+
+
 def test_the_same_seed_the_same_lessons(lexicon: Lexicon, lessons: list[Lesson]) -> None:
     assert drawn(lexicon, count=40) == lessons[:40]
     assert drawn(lexicon, count=40, seed=1) != lessons[:40]
 
 
-def test_every_piece_is_a_token_and_a_lesson_fits_the_window(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+def test_every_piece_is_a_token_and_a_lesson_fits_the_window(
+    lexicon: Lexicon, lessons: list[Lesson], later: list[Lesson]
+) -> None:
     tokenizer = policy_tokenizer(pieces(lexicon))
-    for lesson in lessons:
+    for lesson in [*lessons, *later]:
         text = lesson.row()["text"]
         assert WINDOW - 1 <= len(tokenizer(text)["input_ids"]) == num_pieces(text) <= WINDOW
+
+
+def test_what_lines_tell_along_is_the_oracles(lexicon: Lexicon, later: list[Lesson]) -> None:
+    """Of a line alone, of events of all lines so far."""
+    told = Counter()
+    for lesson in later:
+        question = re.match(rf"{re.escape(LEAF)} ([^<]* [?]){re.escape(TEXT)}", lesson.parts[0][0])
+        if question is None or lesson.parts[0][0].endswith(ANSWER):
+            continue
+        text, asked = "", question[1]
+        for prompt, target in lesson.parts:
+            found = re.search(r"([^<>]+)<\|(\d+)\|>$", prompt)
+            if found is None or (text and prompt.startswith(LEAF)):
+                break  # what fills the window
+            line = found[1].strip() + "\n"
+            text += line
+            assert target == f" {leaf_answer(lexicon, asked, text if asked.endswith('then ?') else line)}"
+            told[target == " none"] += 1
+    assert told[True] > 300
+    assert told[False] > 1000
+
+
+def test_names_are_seen_and_copied(lexicon: Lexicon) -> None:
+    drills = Drills(lexicon, random.Random(0))
+    for _ in range(50):
+        (first, target), *others = drills.seen()
+        asked, name = re.fullmatch(r".*kinds by (\w+) [?].* (\w+)", first).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        seen = [(name, target.strip()), *((prompt.strip(), target.strip()) for prompt, target in others)]
+        assert all(target == (asked if name == asked else "none") for name, target in seen)
+        assert 0 < sum(name == asked for name, _ in seen) < len(seen)
+        (first, target), *others = drills.copied()
+        row, name = re.fullmatch(rf".*{re.escape(TEXT)} (.+){re.escape(ANSWER)} (\w+)", first).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        assert all(f"{first.strip()}{after}" in row for first, after in [(name, target), *others])
 
 
 def test_spans_are_what_follows_the_prompts(lessons: list[Lesson]) -> None:

@@ -1,0 +1,64 @@
+"""What a model has to be able to do before it can look anything up, asked so often in a row that it is learnt.
+
+A lookup has a question or two a window, and none of it is right before all of it is: that names stand for themselves,
+that one of them stands in the question, what follows a name elsewhere. By itself each takes few steps.
+"""
+
+import random
+
+from evals.longcontext.lexicon import NONE, Lexicon
+from rlm.policy import ANSWER, LEAF, TEXT
+
+Parts = list[tuple[str, str]]  # prompts, and what is to follow each
+NUM_SEEN = 40  # names of which each is the one that is asked for, or not
+MOST_COPIED = 90  # names, of a row again and again
+
+
+class Drills:
+    """Draws them."""
+
+    def __init__(self, lexicon: Lexicon, rng: random.Random) -> None:
+        self.lexicon, self.rng = lexicon, rng
+        self._vocabulary = list(lexicon.class_of)
+        self._verbs = list(lexicon.relation_of.items())
+
+    def word(self) -> tuple[str, str]:
+        """A word and its class."""
+        word = self.rng.choice(self._vocabulary)
+        return f" {word}", f" {self.lexicon.class_of[word]}"
+
+    def name(self) -> tuple[str, str]:
+        """A name and the same again: input and output have each their own table of words."""
+        name = self.rng.choice(self.lexicon.names)
+        return f" {name}", f" {name}"
+
+    def verb(self) -> tuple[str, str]:
+        """A verb and its relation; `of` where it is passive."""
+        verb, (relation, is_passive) = self.rng.choice(self._verbs)
+        return f" {verb}", f" {relation}{' of' * is_passive}"
+
+    def seen(self) -> Parts:
+        """After each name that name if it is the one in the question, else none."""
+        rng = self.rng
+        asked, *others = rng.sample(self.lexicon.names, rng.randint(2, 8))
+        names = [asked if rng.random() < 0.5 else rng.choice(others) for _ in range(NUM_SEEN)]
+        return _after(
+            f"{LEAF} kinds by {asked} ?{TEXT}", [(f" {name}", f" {name if name == asked else NONE}") for name in names]
+        )
+
+    def copied(self) -> Parts:
+        """Pieces of a row of names, again and again: after the first of each what follows it in the row."""
+        rng = self.rng
+        row = rng.sample(self.lexicon.names, rng.randint(4, 12))
+        parts, room = [], MOST_COPIED - len(row)
+        while room > 0:
+            start = rng.randrange(len(row) - 1)
+            first, *others = row[start : start + rng.randint(2, 6)]
+            parts.append((f" {first}", "".join(f" {other}" for other in others)))
+            room -= 1 + len(others)
+        return _after(f"{LEAF} rows ?{TEXT} {' '.join(row)}{ANSWER}", parts)
+
+
+def _after(before: str, parts: Parts) -> Parts:
+    (prompt, target), *others = parts
+    return [(before + prompt, target), *others]
