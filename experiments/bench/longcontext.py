@@ -112,7 +112,9 @@ def describe(bench: LongContextBench) -> str:
     bounded = {called: sum(filter(None, counts)) for called, counts in most.items() if None not in counts}
     if bounded:
         counts = ", ".join(f"{count:,} by {called}" for called, count in bounded.items())
-        told.append(f"calls at most, but for those that fail and are made again: {counts}")
+        told.append(
+            f"calls at most, but for those that fail and are made again, and chunks that no window holds: {counts}"
+        )
     if len(bounded) < len(most):
         others = " and ".join(called for called in most if called not in bounded)
         told.append(f"those of {others} hang on programs, of which a solver writes {bench.max_turns} at most")
