@@ -1,6 +1,7 @@
 """The long-context stage: every arm on the built-in model at every length, and the gates beside."""
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 ROWS = "longcontext"  # below runs/
 SCHEMA_VERSION = 1
-MEASURED_BY = ("evals/longcontext", "rlm")
+MEASURED_BY, LIBRARIES = ("evals/longcontext", "rlm"), ("torch", "transformers", "pydantic-monty")
 GATED_ARM = "rlm-1"
 READINGS = 600  # held-out questions to a leaf
 
@@ -107,7 +108,7 @@ def built_in() -> Path:
 
 def planned(project: Project, params: LongContextParams, model: Model) -> tuple[list[Row], Row]:
     """Every row of the grid and of the gates, each once, the dearest first; and how well a leaf reads."""
-    world, by, device = project.world, _code_digest(), project.params.executor.device
+    world, by, device = project.world, _measured_by(), project.params.executor.device
     jobs: dict[Job, None] = {}
 
     def add(**fields: Any) -> None:
@@ -133,7 +134,7 @@ def planned(project: Project, params: LongContextParams, model: Model) -> tuple[
     return rows, _row(project, reading, "reading", model, by)
 
 
-def _row(project: Project, job: Job | Reading, name: str, model: Model, by: str) -> Row:
+def _row(project: Project, job: Job | Reading, name: str, model: Model, by: list[str]) -> Row:
     fields = {name: value for name, value in asdict(job).items() if name != "checkpoint"}
     return Row(job, project.runs / ROWS / f"{name}.json", _digest([fields, model.digest, by]))
 
@@ -142,11 +143,11 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _code_digest() -> str:
+def _measured_by() -> list[str]:
     names = sorted(
         str(file.relative_to(CODE_ROOT)) for room in MEASURED_BY for file in (CODE_ROOT / room).rglob("*.py")
     )
-    return store.code_digest(CODE_ROOT, names)
+    return [store.code_digest(CODE_ROOT, names), *map(importlib.metadata.version, LIBRARIES)]
 
 
 def describe(project: Project) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm.budget import Ledger
 from rlm.calls import TooLong
-from rlm.runner import Runner
+from rlm.runner import Runner, Unsolved
 from rlm.text import Text
 
 if TYPE_CHECKING:
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 BYTES_A_TOKEN = 16  # more than any text has: what is longer than a window of them need not be read to know
-
-
-class Unsolved(Exception):
-    """A solver below did not come to an answer."""
 
 
 class Node:

@@ -7,8 +7,18 @@ from contextvars import Context
 from queue import SimpleQueue
 from typing import Any
 
+from rlm.budget import Exhausted
+from rlm.lm import ModelError
 from rlm.sandbox.session import Ran, Session
 
+
+class Unsolved(Exception):
+    """A solver below did not come to an answer."""
+
+
+# What a call may raise that its program is told: RuntimeError where a sandbox below failed, OSError where a context's
+# file did. Any other error is one of ours, and ends the run.
+TOLD = (ModelError, Exhausted, Unsolved, OSError, RuntimeError, TypeError, ValueError)
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -95,7 +105,7 @@ class Runner:
 async def _answer(work: Work) -> tuple[Any, Exception | None]:
     try:
         return await work(), None
-    except Exception as error:  # noqa: BLE001 whatever a call raises is told to the program
+    except TOLD as error:
         return None, error
 
 

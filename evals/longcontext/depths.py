@@ -5,12 +5,10 @@ from typing import Any
 
 from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
-from evals.longcontext.programs import ROWS, SPLIT, Program, QuestionWords, programs
+from evals.longcontext.programs import CHUNK_BYTES, READ_BYTES, Program, QuestionWords, programs
 
 PART_BYTES = 3600  # of a part for a solver: some fifteen chunks
 SIDE_BY_SIDE = re.compile(r"ask_all\((.*?), context\.split\(\d+\)\)")
-IN_TURN = re.compile(r"in context\.split\(\d+\):")
-TOLD = f'[x for x in found if x != "{NONE}"]'
 
 
 def alone(item: Item) -> Program:
@@ -51,31 +49,19 @@ answer(name)"""
 def deep(item: Item) -> Program:
     """The best strategy with solvers in the place of leaves; that which asks of few lines at a time stays as it is."""
     source = SIDE_BY_SIDE.sub(rf"rlm_all(\1, context.split({PART_BYTES}))", programs(item)[0].source)
-    if IN_TURN.search(source):
-        source = IN_TURN.sub(f"in context.split({PART_BYTES}):", source).replace(" ask(", " rlm(")
     return Program("deep", source)
 
 
 def partial(question: str) -> Program:
     """How a solver answers a leaf's question about more than a leaf can read; raises ValueError for another."""
-    asked = f"found = ask_all(question, {SPLIT})\n"
     match question.split():
-        case ["kinds", *_]:
-            source = f'{asked}answer(" ".join({TOLD}) or "{NONE}")'
-        case ["count", "of", *_]:
-            source = f'{asked}answer(str(sum(int(x.replace(" ", "")) for x in found)))'
-        case ["numbers", "of", *_]:
-            source = f'{asked}answer(" , ".join({TOLD}) or "{NONE}")'
-        case ["rows", "?"]:
-            source = f'answer(",".join({ROWS}))'
-        case [_, "with", _, ",", "then", "?"]:
-            source = f"""\
-place = question.split()[2]
-for part in {SPLIT}:
-    place = ask(question.split()[0] + " with " + place + " , then ?", part)
-answer(place)"""
-        case [_, _, "?"]:
-            source = f'{asked}answer(({TOLD} + ["{NONE}"])[0])'
+        case ["kinds", "?"]:
+            num_bytes, sign = CHUNK_BYTES, " "
+        case ["rows" | "facts" | "events", "?"]:
+            num_bytes, sign = READ_BYTES, " , "
         case _:
             raise ValueError(f"{question!r} is no question to a leaf")
+    source = f"""\
+found = ask_all(question, context.split({num_bytes}))
+answer("{sign}".join([x for x in found if x != "{NONE}"]) or "{NONE}")"""
     return Program("partial", source)

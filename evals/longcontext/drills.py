@@ -1,16 +1,15 @@
-"""What a model has to be able to do before it can look anything up, asked so often in a row that it is learnt.
+"""What a model has to be able to do before it can say what a line says, asked so often in a row that it is learnt.
 
-A lookup has a question or two a window, and none of it is right before all of it is: that names stand for themselves,
-that one of them stands in the question, what follows a name elsewhere. By itself each takes few steps.
+That a name stands for itself, what a verb stands for, what follows a name elsewhere: by itself each takes few steps;
+within a long answer none of it is right before all of it is.
 """
 
 import random
 
-from evals.longcontext.lexicon import NONE, Lexicon
+from evals.longcontext.lexicon import Lexicon
 from rlm.policy import ANSWER, LEAF, TEXT
 
 Parts = list[tuple[str, str]]  # prompts, and what is to follow each
-NUM_SEEN = 40  # names of which each is the one that is asked for, or not
 MOST_COPIED = 90  # names, of a row again and again
 
 
@@ -20,7 +19,7 @@ class Drills:
     def __init__(self, lexicon: Lexicon, rng: random.Random) -> None:
         self.lexicon, self.rng = lexicon, rng
         self._vocabulary = list(lexicon.class_of)
-        self._verbs = list(lexicon.relation_of.items())
+        self._verbs = list((lexicon.relation_of | lexicon.event_of).items())
 
     def word(self) -> tuple[str, str]:
         """A word and its class."""
@@ -33,18 +32,9 @@ class Drills:
         return f" {name}", f" {name}"
 
     def verb(self) -> tuple[str, str]:
-        """A verb and its relation; `of` where it is passive."""
-        verb, (relation, is_passive) = self.rng.choice(self._verbs)
-        return f" {verb}", f" {relation}{' of' * is_passive}"
-
-    def seen(self) -> Parts:
-        """After each name that name if it is the one in the question, else none."""
-        rng = self.rng
-        asked, *others = rng.sample(self.lexicon.names, rng.randint(2, 8))
-        names = [asked if rng.random() < 0.5 else rng.choice(others) for _ in range(NUM_SEEN)]
-        return _after(
-            f"{LEAF} kinds by {asked} ?{TEXT}", [(f" {name}", f" {name if name == asked else NONE}") for name in names]
-        )
+        """A verb and what it says; `of` where it is passive."""
+        verb, (meaning, is_passive) = self.rng.choice(self._verbs)
+        return f" {verb}", f" {meaning}{' of' * is_passive}"
 
     def copied(self) -> Parts:
         """Pieces of a row of names, again and again: after the first of each what follows it in the row."""

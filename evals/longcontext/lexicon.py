@@ -88,7 +88,7 @@ class Lexicon:
             raise ValueError(f"num_names {num_names}: give 100 to 1,000")
         rng = random.Random(f"lexicon {seed}")
         self.seed = seed
-        fixed = {*CLASSES, *RELATIONS, *TEMPLATE_WORDS, *QUESTION_WORDS, NONE}
+        fixed = {*CLASSES, *RELATIONS, *EVENTS, *TEMPLATE_WORDS, *QUESTION_WORDS, NONE}
         self.names = tuple(_draw(rng, "CVCV", num_names, lambda name: _is_apart(name, fixed)))
         prefixes = set(self.names)
         words = _draw(rng, "CVCVC", num_words, lambda word: word[:4] not in prefixes and _is_apart(word, fixed))
@@ -111,7 +111,7 @@ class Lexicon:
 
     def vocabulary(self) -> list[str]:
         """Every token of contexts, questions and answers, the newline too; each once, in the same order always."""
-        fixed = sorted({*CLASSES, *RELATIONS, *TEMPLATE_WORDS, *QUESTION_WORDS, NONE})
+        fixed = sorted({*CLASSES, *RELATIONS, *EVENTS, *TEMPLATE_WORDS, *QUESTION_WORDS, NONE})
         return [
             "\n", *PUNCTUATION, *"0123456789", *fixed, *self.names, *self.relation_of, *self.event_of, *self.class_of
         ]  # fmt: skip

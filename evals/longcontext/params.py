@@ -44,7 +44,8 @@ class WorldParams:
 class Measured:
     """A part of the grid: every arm on every task at every length, on the same `items` of each.
 
-    windows: lengths of contexts in windows of 128 tokens. profile: of the sandbox, for arms that run programs.
+    windows: lengths of contexts in windows of 128 tokens, 32 of the last left free for question and answer. profile: of
+    the sandbox, for arms that run programs.
     """
 
     tasks: tuple[str, ...]

@@ -7,19 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.longcontext.item import Item
-from evals.longcontext.lexicon import NONE
 from rlm.policy import PIECE
 
 CHUNK_BYTES = 220  # five to seven records, or 70 tokens: with question and answer within a window
 CHUNK_LINES = 6
-SPLIT = f"context.split({CHUNK_BYTES})"
-KINDS = f'kinds = " ".join(ask_all("kinds ?", {SPLIT})).split()\n'
+READ_BYTES = 110  # where answers are as long as the text
+KINDS = f'kinds = " ".join(ask_all("kinds ?", context.split({CHUNK_BYTES}))).split()\n'
 BY_LINES = f"""\
-found = []
+kinds = []
 for i in range(0, context.num_lines, {CHUNK_LINES}):
-    found += ask("kinds ?", context.lines(i, i + {CHUNK_LINES})).split()
+    kinds += ask("kinds ?", context.lines(i, i + {CHUNK_LINES})).split()
 """
-ROWS = '",".join(ask_all("rows ?", context.split(110))).split(",")'  # their answers are as long as the text
+OPPOSITES = 'other = {k: ask("opposite of " + k + " ?", "") for k in {r[-1] for r in rows}}\n'
+PAIRED = "[(i, j) for u, *i, k in rows for v, *j, m in rows if u == v and other[k] == m]"
+FOLLOWED = """\
+place = ""
+for e in events:
+    if e[1:] in (["take", THING], ["swap", place]):
+        place = e[0]
+    elif e[0] == place and "take" not in e:
+        place = e[2]
+answer(place)"""
 
 
 @dataclass(frozen=True)
@@ -45,51 +53,40 @@ def programs(item: Item) -> list[Program]:
     asked = QuestionWords(item.question)
     match item.task:
         case "semniah":
-            return _semniah(asked.word(meta["kind"]))
+            return _rows(f"answer([r[1:-1] for r in rows if r[-1] == {asked.word(meta['kind'])}][0])")
         case "chain":
             return _chain(asked)
         case "count":
             kind = asked.word(meta["kind"])
             return [
                 Program("kinds", f"{KINDS}answer(kinds.count({kind}))"),
-                Program("counts", f"answer({_sum_of_counts(kind, SPLIT)})"),
+                Program("lines", f"{BY_LINES}answer(kinds.count({kind}))"),
             ]
         case "argmax":
             common = f"from collections import Counter\n{KINDS}answer(Counter(kinds).most_common(1)[0][0])"
             return [
                 Program("counter", common),
                 Program("max", f"{KINDS}answer(max(set(kinds), key=lambda k: kinds.count(k)))"),
-                Program("lines", f"{BY_LINES}answer(max(set(found), key=lambda k: found.count(k)))"),
+                Program("lines", f"{BY_LINES}answer(max(set(kinds), key=lambda k: kinds.count(k)))"),
             ]
         case "compare":
             first, second = map(asked.word, meta["kinds"])
-            counted = f"parts = {SPLIT}\na = {_sum_of_counts(first, 'parts')}\nb = {_sum_of_counts(second, 'parts')}\n"
-            return [
-                Program(
-                    "kinds", f"{KINDS}answer({first} if kinds.count({first}) > kinds.count({second}) else {second})"
-                ),
-                Program("counts", f"{counted}answer({first} if a > b else {second})"),
-            ]
+            larger = f"answer({first} if kinds.count({first}) > kinds.count({second}) else {second})"
+            return [Program("kinds", KINDS + larger), Program("lines", BY_LINES + larger)]
         case "count_by_user":
             user, kind = asked.word(meta["user"]), asked.word(meta["kind"])
-            found = f'kinds = ask_all("kinds ?", context.grep({user}))\n'
-            by_user = f'kinds = " ".join(ask_all("kinds by " + {user} + " ?", {SPLIT})).split()\n'
-            counted = f"answer(kinds.count({kind}))"
-            return [Program("grep", found + counted), Program("asked", by_user + counted)]
+            grep = f'kinds = ask_all("kinds ?", context.grep({user}))\nanswer(kinds.count({kind}))'
+            return [Program("grep", grep), *_rows(f"answer([r[0] + r[-1] for r in rows].count({user} + {kind}))")]
         case "count_by_date":
             kind, month = asked.word(meta["kind"]), asked.words("month", 2)
-            in_month = f'kinds = " ".join(ask_all("kinds in " + " ".join({month}) + " ?", {SPLIT})).split()\n'
-            wanted = f"r.split()[1:3] == {month} and r.split()[-1] == {kind}"
-            return [
-                Program("asked", f"{in_month}answer(kinds.count({kind}))"),
-                Program("rows", f"rows = {ROWS}\nanswer(sum(1 for r in rows if {wanted}))"),
-            ]
+            return _rows(f"answer(len([r for r in rows if r[1:3] == {month} and r[-1] == {kind}]))")
         case "sempairs":
-            return _sempairs(asked.word(meta["kind"]))
+            ids = f"ids = [r[1:-1] for r in rows if r[-1] == {asked.word(meta['kind'])}]\n"
+            return _rows(f"{ids}answer([(x, y) for x in ids for y in ids if x < y])")
         case "truepairs":
-            return _truepairs()
+            return _rows(f"{OPPOSITES}answer({PAIRED})")
         case "statelog":
-            return _statelog(asked.word(meta["thing"]), asked.place(":") + 1)
+            return _told("events", FOLLOWED.replace("THING", asked.word(meta["thing"])))
     raise ValueError(f"{item.task} has no programs")
 
 
@@ -113,86 +110,30 @@ class QuestionWords:
         return f"question.split()[{start}:{start + count}]"
 
 
-def _semniah(kind: str) -> list[Program]:
-    asked = f'"numbers of " + {kind} + " ?"'
-    side_by_side = f'found = ask_all({asked}, {SPLIT})\nanswer([x for x in found if x != "{NONE}"][0])'
-    one_by_one = f"""\
-for part in {SPLIT}:
-    found = ask({asked}, part)
-    if found != "{NONE}":
-        answer(found)
-        break"""
-    return [Program("side by side", side_by_side), Program("one by one", one_by_one)]
+def _told(what: str, found: str) -> list[Program]:
+    """With what leaves tell of rows, facts or events in a list of that name, of words each: at once, or in turn."""
+    each = f'{what} = [x.split() for part in {{parts}} for x in {{told}}.split(",")]\n'
+    at_once = each.format(parts=f'ask_all("{what} ?", context.split({READ_BYTES}))', told="part")
+    in_turn = each.format(parts=f"context.split({READ_BYTES})", told=f'ask("{what} ?", part)')
+    return [Program("at once", at_once + found), Program("in turn", in_turn + found)]
+
+
+def _rows(found: str) -> list[Program]:
+    return _told("rows", found)
 
 
 def _chain(asked: QuestionWords) -> list[Program]:
     # `start at ana , then leads , pays : who ?`, and `who is pays of leads of ana ?`.
     name, steps = ("[2]", "[5:-3:2]") if asked.question.startswith("start") else ("[-2]", "[-4:1:-2]")
-
-    def source(texts: str, setup: str = "") -> str:
-        return f"""\
-{setup}name = question.split(){name}
+    grep = f"""\
+name = question.split(){name}
 for step in question.split(){steps}:
-    found = ask_all(name + " " + step + " ?", {texts})
-    name = [x for x in found if x != "{NONE}"][0]
+    found = ",".join(ask_all("facts ?", context.grep(name))).split(",")
+    name = [f.split()[2] for f in found if f.split()[:2] == [name, step]][0]
 answer(name)"""
-
-    return [Program("grep", source("context.grep(name)")), Program("scan", source("parts", f"parts = {SPLIT}\n"))]
-
-
-def _sum_of_counts(kind: str, parts: str) -> str:
-    return f'sum(int(x.replace(" ", "")) for x in ask_all("count of " + {kind} + " ?", {parts}))'
-
-
-def _sempairs(kind: str) -> list[Program]:
-    asked = f"""\
-ids = []
-for found in ask_all("numbers of " + {kind} + " ?", {SPLIT}):
-    if found != "{NONE}":
-        ids += found.split(",")
-"""
-    rows = f"""\
-rows = [r.split() for r in {ROWS}]
-ids = [r[1:-1] for r in rows if r[-1] == {kind}]
-"""
-    paired = "answer([(x, y) for x in ids for y in ids if x < y])"
-    return [Program("asked", asked + paired), Program("rows", rows + paired)]
-
-
-def _truepairs() -> list[Program]:
-    groups = f"""\
-users = {{}}
-for r in {ROWS}:
-    name = r.split()[0]
-    users[name] = users.get(name, "") + r + "\\n"
-found = ask_all("pairs ?", list(users.values()))
-answer(",".join(x for x in found if x != "{NONE}"))"""
-    opposites = f"""\
-rows = [r.split() for r in {ROWS}]
-other = {{k: ask("opposite of " + k + " ?", "") for k in {{r[-1] for r in rows}}}}
-answer([(i, j) for u, *i, k in rows for v, *j, m in rows if u == v and other[k] == m])"""
-    return [Program("groups", groups), Program("opposites", opposites)]
-
-
-def _statelog(thing: str, first_holder: int) -> list[Program]:
-    asked = f'{thing} + " with " + place + " , then ?"'
-    in_turn = f"""\
-place = "{NONE}"
-for part in {SPLIT}:
-    place = ask({asked}, part)
-answer(place)"""
-    # What each part makes of each holder, side by side; then the parts one after the other.
-    side_by_side = f"""\
-parts = {SPLIT}
-names = ["{NONE}"] + question.split()[{first_holder}:-1:2]
-after = {{place: ask_all({asked}, parts) for place in names}}
-place = "{NONE}"
-for i in range(len(parts)):
-    place = after[place][i]
-answer(place)"""
-    by_lines = f"""\
-place = "{NONE}"
-for i in range(0, context.num_lines, {CHUNK_LINES}):
-    place = ask({asked}, context.lines(i, i + {CHUNK_LINES}))
-answer(place)"""
-    return [Program("in turn", in_turn), Program("side by side", side_by_side), Program("lines", by_lines)]
+    follow = f"""\
+name = question.split(){name}
+for step in question.split(){steps}:
+    name = [f[2] for f in facts if f[:2] == [name, step]][0]
+answer(name)"""
+    return [Program("grep", grep), *_told("facts", follow)]

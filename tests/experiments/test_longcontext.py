@@ -130,7 +130,7 @@ def test_a_table_of_other_code_or_of_a_reading_of_other_words_is_not_current(
     place: Workplace, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place.path)
-    for name, value in (("_code_digest", lambda: "0" * 64), ("READINGS", 5)):
+    for name, value in (("_measured_by", lambda: ["0" * 64]), ("READINGS", 5)):
         with monkeypatch.context() as patched:
             patched.setattr(longcontext, name, value)
             assert not is_of_present_grid(Project.here())
@@ -195,7 +195,7 @@ def test_the_model_is_named_with_what_it_was_trained_on(place: Workplace, found:
     model = found["model"]
     assert (model["name"], model["trained_tokens"]) == (f"policy/{MODEL}", 10_240)
     assert model["params"] == record["params_total"]
-    assert set(model["reading_accuracy"]) >= {"kinds", "kinds, line by line", "relation", "rows"}
+    assert set(model["reading_accuracy"]) >= {"kinds", "kinds, line by line", "rows", "facts", "events"}
     assert all(0 <= share <= 1 for share in model["reading_accuracy"].values())
     assert found["inputs"] == {f"policy/{MODEL}": model["digest"]}
 

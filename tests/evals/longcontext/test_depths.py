@@ -9,7 +9,7 @@ from evals.longcontext.depths import alone, deep, partial
 from evals.longcontext.item import Item
 from evals.longcontext.leaves import leaf_answer
 from evals.longcontext.lessons import LEAF_QUESTIONS
-from evals.longcontext.lexicon import CLASSES, Lexicon
+from evals.longcontext.lexicon import Lexicon
 from evals.longcontext.programs import program_tokens
 from evals.longcontext.scorers import score
 from evals.longcontext.tasks import TASKS
@@ -72,13 +72,11 @@ def test_programs_for_other_depths_are_short(task: str, drawn: Drawn) -> None:
 
 def test_partial_programs_put_answers_together(lexicon: Lexicon, drawn: Drawn) -> None:
     """What a solver says of a long text is what a leaf would say of it, were its window long enough."""
-    (item,), (records, *_) = drawn("statelog", 8, count=1), drawn("sempairs", 8)
-    user = item.context.split()[0]
-    thing, holder = item.meta["thing"], item.meta["holders"][0]
-    asked = [*(f"count of {kind} ?" for kind in CLASSES[:3]), "kinds ?", f"kinds by {user} ?", "kinds in 0 3 ?"]
-    asked += [f"numbers of {CLASSES[0]} ?", "rows ?", f"{thing} with {holder} , then ?", f"{user} leads ?"]
-    for question in asked:
-        text = records.context if question == "rows ?" else item.context  # rows are asked of records alone
+    (events,), (facts,), (records, *_) = (drawn(task, 8, count=1) for task in ("statelog", "chain", "sempairs"))
+    asked = {"kinds ?": facts, "rows ?": records, "facts ?": facts, "events ?": events}
+    assert set(asked) == set(LEAF_QUESTIONS)
+    for question, item in asked.items():
+        text = item.context
         program = partial(question).source
         answers = Scripted(lambda messages: leaf_answer(lexicon, *parse_leaf(messages[0].content)))  # pyright: ignore[reportOptionalIterable,reportArgumentType]
         scripted = Scripted(lambda _: program)  # noqa: B023

@@ -39,7 +39,7 @@ def test_a_leaf_prompt_can_be_read_back(task: str, drawn: Drawn) -> None:
         for text in [*chunks(item.context, CHUNK_BYTES), item.context]:  # with more lines than marks, too
             assert parse_leaf(leaf_prompt(item.question, text)) == (item.question, text)
     assert parse_leaf(leaf_prompt("opposite of storm ?", "")) == ("opposite of storm ?", "")
-    assert parse_leaf(leaf_prompt("pairs ?", "a\n\n  b\n")) == ("pairs ?", "a\n\n  b\n")
+    assert parse_leaf(leaf_prompt("rows ?", "a\n\n  b\n")) == ("rows ?", "a\n\n  b\n")
     assert parse_leaf(root_prompt(item.question, 90, 1)) is None
     assert parse_leaf(f"{leaf_prompt('q', 'text')} said") is None
 

@@ -7,19 +7,30 @@ from collections import Counter
 
 import pytest
 
-from evals.longcontext import lessons as of_lessons
 from evals.longcontext.drills import Drills
 from evals.longcontext.leaves import leaf_answer, marked_answer
-from evals.longcontext.lessons import Lesson, Lessons, pieces
+from evals.longcontext.lessons import MOST_VERB_LINES, Lesson, Lessons, pieces
 from evals.longcontext.lexicon import Lexicon, Side, is_held_out
 from evals.longcontext.world import WINDOW
-from rlm.policy import ANSWER, EOS, LEAF, MARKS, MOST_LINES, ROOT, TEXT, num_pieces, parse_leaf, policy_tokenizer
+from rlm.policy import (
+    ANSWER,
+    EOS,
+    LEAF,
+    LEAF_TOKENS,
+    MARKS,
+    MOST_LINES,
+    ROOT,
+    TEXT,
+    num_pieces,
+    parse_leaf,
+    policy_tokenizer,
+)
 
 COUNT = 600
 
 
-def drawn(lexicon: Lexicon, side: Side = "train", count: int = COUNT, seed: int = 0) -> list[Lesson]:
-    return list(itertools.islice(Lessons(lexicon, seed, side), count))
+def drawn(lexicon: Lexicon, side: Side = "train", count: int = COUNT, seed: int = 0, **first: int) -> list[Lesson]:
+    return list(itertools.islice(Lessons(lexicon, seed, side, **first), count))
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +41,7 @@ def lessons(lexicon: Lexicon) -> list[Lesson]:
 @pytest.fixture(scope="module")
 def later(lexicon: Lexicon) -> list[Lesson]:
     """Of those after the first."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(of_lessons, "FIRST", 0)
-        return drawn(lexicon)
+    return drawn(lexicon, first=0)
 
 
 def test_the_same_seed_the_same_lessons(lexicon: Lexicon, lessons: list[Lesson]) -> None:
@@ -49,37 +58,42 @@ def test_every_piece_is_a_token_and_a_lesson_fits_the_window(
         assert WINDOW - 1 <= len(tokenizer(text)["input_ids"]) == num_pieces(text) <= WINDOW
 
 
-def test_what_lines_tell_along_is_the_oracles(lexicon: Lexicon, later: list[Lesson]) -> None:
-    """Of a line alone, of events of all lines so far."""
-    told = Counter()
-    for lesson in later:
-        question = re.match(rf"{re.escape(LEAF)} ([^<]* [?]){re.escape(TEXT)}", lesson.parts[0][0])
-        if question is None or lesson.parts[0][0].endswith(ANSWER):
+def test_what_lines_tell_along_is_the_oracles(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+    told = 0
+    for lesson in lessons:
+        first, _ = lesson.parts[0]
+        if not first.startswith(f"{LEAF} kinds ?{TEXT}") or first.endswith(ANSWER):
             continue
-        text, asked = "", question[1]
-        for prompt, target in lesson.parts:
+        for number, (prompt, target) in enumerate(lesson.parts):
             found = re.search(r"([^<>]+)<\|(\d+)\|>$", prompt)
-            if found is None or (text and prompt.startswith(LEAF)):
+            if found is None or (number and prompt.startswith(LEAF)):
                 break  # what fills the window
-            line = found[1].strip() + "\n"
-            text += line
-            assert target == f" {leaf_answer(lexicon, asked, text if asked.endswith('then ?') else line)}"
-            told[target == " none"] += 1
-    assert told[True] > 300
-    assert told[False] > 1000
+            assert found[2] == str(number + 1)
+            assert target == f" {leaf_answer(lexicon, 'kinds ?', found[1])}"
+            told += 1
+    assert told > 600
 
 
-def test_names_are_seen_and_copied(lexicon: Lexicon) -> None:
+def test_rows_of_names_are_copied(lexicon: Lexicon) -> None:
     drills = Drills(lexicon, random.Random(0))
     for _ in range(50):
-        (first, target), *others = drills.seen()
-        asked, name = re.fullmatch(r".*kinds by (\w+) [?].* (\w+)", first).groups()  # pyright: ignore[reportOptionalMemberAccess]
-        seen = [(name, target.strip()), *((prompt.strip(), target.strip()) for prompt, target in others)]
-        assert all(target == (asked if name == asked else "none") for name, target in seen)
-        assert 0 < sum(name == asked for name, _ in seen) < len(seen)
         (first, target), *others = drills.copied()
         row, name = re.fullmatch(rf".*{re.escape(TEXT)} (.+){re.escape(ANSWER)} (\w+)", first).groups()  # pyright: ignore[reportOptionalMemberAccess]
         assert all(f"{first.strip()}{after}" in row for first, after in [(name, target), *others])
+
+
+@pytest.mark.parametrize("question", ["facts ?", "events ?"])
+def test_what_verbs_say_is_asked_of_few_lines_and_of_many(question: str, later: list[Lesson]) -> None:
+    """Among them texts of which there is nothing to say; none is longer than a program's chunk may be."""
+    told = [
+        target
+        for lesson in later
+        for prompt, target in lesson.parts
+        if prompt.startswith(f"{LEAF} {question}") and prompt.endswith(ANSWER)
+    ]
+    said = Counter(0 if " none" in target else target.count(",") + 1 for target in told)
+    assert set(range(MOST_VERB_LINES)) <= set(said)
+    assert max(map(num_pieces, told)) <= LEAF_TOKENS
 
 
 def test_spans_are_what_follows_the_prompts(lessons: list[Lesson]) -> None:
@@ -92,7 +106,7 @@ def test_both_roles_are_taught_and_all_words(lexicon: Lexicon) -> None:
     every = drawn(lexicon, count=2000)
     firsts = [lesson.parts[0] for lesson in every]
     roots = [prompt for prompt, _ in firsts if prompt.startswith(ROOT)]
-    assert len(roots) / len(firsts) == pytest.approx(0.24, abs=0.04)  # as often as they are weighed
+    assert len(roots) / len(firsts) == pytest.approx(0.28, abs=0.04)  # as often as they are weighed
     assert {re.search(r"<\|depth\|> (\d)", prompt)[1] for prompt in roots} == {"0", "1", "2"}  # pyright: ignore[reportOptionalSubscript]
     words = {prompt.strip() for lesson in every for prompt, _ in lesson.parts}
     assert set(lexicon.class_of) <= words
@@ -113,10 +127,10 @@ def test_held_out_compositions_are_in_no_lesson(side: Side, expected: bool, lexi
     assert all(found == expected for found in held_out)
 
 
-def test_targets_are_the_oracles(lexicon: Lexicon, lessons: list[Lesson]) -> None:
+def test_targets_are_the_oracles(lexicon: Lexicon, later: list[Lesson]) -> None:
     """Without the marks, which no reply shows, a leaf's target is what an oracle says."""
     count = 0
-    for prompt, target in (part for lesson in lessons for part in lesson.parts if part[0].startswith(LEAF)):
+    for prompt, target in (part for lesson in later for part in lesson.parts if part[0].startswith(LEAF)):
         asked = parse_leaf(prompt)
         if asked is None:
             continue  # lines read along, without an answer at their end
@@ -129,10 +143,10 @@ def test_targets_are_the_oracles(lexicon: Lexicon, lessons: list[Lesson]) -> Non
         assert plain == f" {right}"
         assert target == marked_answer(lexicon, *asked) + EOS
         count += 1
-    assert count > 0.7 * COUNT
+    assert count > 0.6 * COUNT
 
 
-def test_marks_name_the_lines(lexicon: Lexicon) -> None:
+def test_every_line_has_its_mark_in_the_answer(lexicon: Lexicon) -> None:
     ana, eli = lexicon.names[:2]
     word = {kind: word for word, kind in lexicon.class_of.items()}
     text = (
@@ -141,14 +155,15 @@ def test_marks_name_the_lines(lexicon: Lexicon) -> None:
     one, two, three = MARKS[:3]
     answers = {
         "kinds ?": f"{one} storm{two} ship{three} ship",
-        f"kinds by {ana} ?": f"{one} storm{three} ship",
-        f"kinds by {lexicon.names[5]} ?": " none",
-        "count of ship ?": f"{two}{three} 2",
-        "numbers of ship ?": f"{two} 0 2 ,{three} 0 3",
-        "numbers of fruit ?": " none",
-        "rows ?": f"{one} {ana} 0 1 storm ,{two} {eli} 0 2 ship ,{three} {ana} 0 3 ship",
+        "rows ?": f"{one} {ana} 0 1 storm{two} , {eli} 0 2 ship{three} , {ana} 0 3 ship",
+        "facts ?": f"{one}{two}{three} none",
     }
     for question, answer in answers.items():
         assert marked_answer(lexicon, question, text) == answer
+    verb = next(
+        verb for verb, (meaning, is_passive) in lexicon.relation_of.items() if (meaning, is_passive) == ("pays", 1)
+    )
+    fact = f"{ana} {verb} {eli}\n"
+    assert marked_answer(lexicon, "facts ?", text + fact) == f"{one}{two}{three}{MARKS[3]} {eli} pays {ana}"
     many = f"{ana} 0 1 : {word['storm']}\n" * (MOST_LINES + 1)
     assert marked_answer(lexicon, "kinds ?", many).endswith(f"{MARKS[-1]} storm storm")
