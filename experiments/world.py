@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.abilities.write import write_lines
-from evals.longcontext.lessons import Lessons, pieces
+from evals.longcontext.lessons import FIRST, Lessons, pieces
 from evals.longcontext.lexicon import Side
 from experiments.project import WORLD, WORLD_TOKENS, Project
 from rlm.policy import policy_tokenizer
@@ -25,6 +25,7 @@ def build_world(project: Project) -> dict[str, Any]:
         (VALIDATION, "held-out", params.held_out),
     ]
     for path, side, count in sides:
-        lessons = itertools.islice(Lessons(lexicon, params.seed, side), count)
+        first = FIRST if side == "train" or params.lessons <= FIRST else 0  # held out is what is learnt at last
+        lessons = itertools.islice(Lessons(lexicon, params.seed, side, first), count)
         write_lines(path, (lesson.row() for lesson in lessons))
     return build_documents(DOCUMENTS, VALIDATION, TOKENIZER, asdict(params), WORLD_TOKENS)

@@ -51,19 +51,19 @@ class Node:
 
     def ask(self, question: str, text: Text | str) -> str:
         """A model's answer about a text."""
-        return self.runner.call(partial(self._ask, question, checked(text)))
+        return self.runner.call(partial(self._ask, asked(question), checked(text)))
 
     def ask_all(self, question: str, texts: Sequence[Text | str]) -> list[str]:
         """The same of each text, side by side."""
-        return self.runner.call(partial(self._all, self._ask, question, all_checked(texts)))
+        return self.runner.call(partial(self._all, self._ask, asked(question), all_checked(texts)))
 
     def rlm(self, question: str, text: Text | str) -> Any:
         """A solver's answer about a text."""
-        return self.runner.call(partial(self._rlm, question, checked(text)))
+        return self.runner.call(partial(self._rlm, asked(question), checked(text)))
 
     def rlm_all(self, question: str, texts: Sequence[Text | str]) -> list[Any]:
         """The same of each text, side by side."""
-        return self.runner.call(partial(self._all, self._rlm, question, all_checked(texts)))
+        return self.runner.call(partial(self._all, self._rlm, asked(question), all_checked(texts)))
 
     async def _all(
         self, one: Callable[[str, Text | str], Coroutine[Any, Any, Found]], question: str, texts: Sequence[Text | str]
@@ -97,6 +97,13 @@ class Node:
             best = "" if found.answer is None else f"; its best answer so far: {plain(found.answer)!r}"
             raise Unsolved(f"the solver's status is {found.status}: {found.reason}{best}")
         return found.answer if self.tree.sandbox.profile == "sealed" else plain(found.answer)
+
+
+def asked(question: Any) -> str:
+    """Raises TypeError for what is no question."""
+    if not isinstance(question, str):
+        raise TypeError(f"a question is wanted, not a {type(question).__name__}: ask in a str")
+    return question
 
 
 def checked(text: Any) -> Text | str:

@@ -3,8 +3,8 @@
     <|root|> which kind is most common ?<|lines|> 1 4 9 0<|depth|> 1<|code|>PROGRAM<|eos|><|out|>OUTPUT<|code|>...
     <|leaf|> kinds ?<|text|> ana 0 3 1 4 : not zorp but fram<|1|> eli 2 2 0 1 : hardly A , mostly B<|2|><|answer|> ...
 
-A line of a leaf's text ends with a mark of its own, and an answer begins each of its parts with the mark of the line
-that it is from: a special token, which no reply shows.
+A line of a leaf's text ends with a mark of its own. An answer goes through the lines: the mark of each, then what it
+tells, if anything; a mark is a special token, which no reply shows.
 """
 
 import re

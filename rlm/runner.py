@@ -17,7 +17,7 @@ class Unsolved(Exception):
 
 
 # What a call may raise that its program is told: RuntimeError where a sandbox below failed, OSError where a context's
-# file did. Any other error is one of ours, and ends the run.
+# file did, TypeError where a tokenizer refuses a text. Any other error is one of ours, and ends the run.
 TOLD = (ModelError, Exhausted, Unsolved, OSError, RuntimeError, TypeError, ValueError)
 Work = Callable[[], Coroutine[Any, Any, Any]]
 

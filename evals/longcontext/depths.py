@@ -7,7 +7,7 @@ from evals.longcontext.item import Item
 from evals.longcontext.lexicon import NONE
 from evals.longcontext.programs import CHUNK_BYTES, READ_BYTES, Program, QuestionWords, programs
 
-PART_BYTES = 3600  # of a part for a solver: some fifteen chunks
+PART_BYTES = 3600  # of a part for a solver: fifteen chunks, or thirty
 SIDE_BY_SIDE = re.compile(r"ask_all\((.*?), context\.split\(\d+\)\)")
 
 

@@ -46,9 +46,5 @@ class Drills:
             first, *others = row[start : start + rng.randint(2, 6)]
             parts.append((f" {first}", "".join(f" {other}" for other in others)))
             room -= 1 + len(others)
-        return _after(f"{LEAF} rows ?{TEXT} {' '.join(row)}{ANSWER}", parts)
-
-
-def _after(before: str, parts: Parts) -> Parts:
-    (prompt, target), *others = parts
-    return [(before + prompt, target), *others]
+        (prompt, target), *others = parts
+        return [(f"{LEAF} rows ?{TEXT} {' '.join(row)}{ANSWER}{prompt}", target), *others]

@@ -90,18 +90,23 @@ class Shuffled(Gate):
     async def leaf(self, question: str, text: str, max_tokens: int) -> Reply:
         """The answer about another text."""
         drawn = random.Random(f"shuffled {self.seed} {question} {text}").choice(self.texts)
-        return await super().leaf(question, drawn, max_tokens)
+        return await super().leaf(question, as_many_lines(drawn, text), max_tokens)
 
 
 @dataclass(frozen=True)
 class Constant(Gate):
-    """Leaves answer about one text, of another context, whatever they are asked about: a question has one answer."""
+    """Leaves answer about one text, of another context: a question about so many lines has one answer."""
 
     text: str
 
     async def leaf(self, question: str, text: str, max_tokens: int) -> Reply:
         """The answer about that text."""
-        return await super().leaf(question, self.text, max_tokens)
+        return await super().leaf(question, as_many_lines(self.text, text), max_tokens)
+
+
+def as_many_lines(text: str, asked: str) -> str:
+    """The first lines of a text, as many as another has: an answer is no longer than it would be."""
+    return "".join(text.splitlines(keepends=True)[: len(asked.splitlines())])
 
 
 @dataclass(frozen=True)

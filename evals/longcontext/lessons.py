@@ -34,9 +34,9 @@ from rlm.policy import (
     told_prompt,
 )
 
-FIRST = 18_000  # lessons: few enough for the laptop preset
-MOST_RECORDS = 7  # of a chunk of records, as the programs split contexts
-MOST_VERB_LINES = 7  # likewise, of facts and events
+FIRST = 18_000  # lessons of leaves that read classes alone: as many as the laptop preset has
+# Of a chunk as the programs split contexts: of which classes are asked; of which an answer is as long as the text.
+MOST_RECORDS, MOST_ROWS, MOST_VERB_LINES = 7, 4, 6
 MOST_WINDOWS = 8  # of a context of which the two ends are read
 PREFERRED = 6.0  # how much more often the best strategy is shown than another
 DEPTHS = (1.0, 6.0, 2.0)  # how often programs of depth 0, 1 and 2 are shown
@@ -73,7 +73,7 @@ class Lesson:
 class Lessons:
     """Draws lessons, each of a window of tokens: what is left of it short lessons and drills fill.
 
-    first: how many there are before leaves learn more than classes.
+    first: how many there are before leaves learn to tell rows, facts and events.
     """
 
     def __init__(self, lexicon: Lexicon, seed: int, side: Side = "train", first: int = FIRST) -> None:
@@ -97,11 +97,10 @@ class Lessons:
             self._program: (0.28, 0.15),
             self._glance: (0.10, 0.07),
         }
-        self._short = [self._program, self._words]
-        self._fillers = [self._drills.word]
 
     def __iter__(self) -> Iterator[Lesson]:
         lessons, (first, after) = list(self._shares), zip(*self._shares.values(), strict=True)
+        self._short, self._fillers = [self._program, self._words], [self._drills.word]
         for index in itertools.count():
             if index == self.first:
                 self._short += [self._facts, self._events]
@@ -121,16 +120,13 @@ class Lessons:
             room -= size
             yield from parts
         while room > 1:
-            part = self._filler() if room > 2 else self._drills.word()  # no more than two tokens
+            part = self.rng.choice(self._fillers)() if room > 2 else self._drills.word()  # no more than two tokens
             room -= num_pieces("".join(part))
             yield part
 
-    def _filler(self) -> tuple[str, str]:
-        return self.rng.choice(self._fillers)()
-
     def _words(self) -> Lesson:
         """A dozen words with what they mean."""
-        return Lesson([self._filler() for _ in range(12)])
+        return Lesson([self.rng.choice(self._fillers)() for _ in range(12)])
 
     def _copied(self) -> Lesson:
         return Lesson(self._drills.copied())
@@ -165,7 +161,7 @@ class Lessons:
 
     def _rows(self) -> Lesson:
         """User, digits and class of every line of a chunk."""
-        return self._read("rows ?", self._records(self.rng.randint(1, MOST_RECORDS)))
+        return self._read("rows ?", self._records(self.rng.randint(1, MOST_ROWS)))
 
     def _opposite(self) -> Lesson:
         return self._read(f"opposite of {self.rng.choice(CLASSES)} ?", "")

@@ -41,7 +41,7 @@ TEMPLATES = (
 )
 SLOTS = ("A", "B", "C")
 QUESTION_WORDS = (
-    "about", "all", "are", "at", "by", "common", "count", "does", "end", "from", "give", "go", "goes", "has", "have",
+    "about", "all", "are", "at", "by", "common", "count", "end", "events", "facts", "give", "goes", "has",
     "how", "in", "is", "kind", "kinds", "last", "line", "lines", "list", "many", "month", "most", "number", "numbers",
     "one", "opposite", "opposites", "or", "pairs", "rows", "same", "start", "the", "then", "there", "user", "what",
     "where", "which", "who", "with", "both",

@@ -46,7 +46,7 @@ class SemPairs(Task):
         )
         pairs = list(combinations([numbers[place] for place in chosen], 2))
         chance = pairs_chance(len(pairs), len(lines) * (len(lines) - 1) // 2)
-        return self.item(question, document(lines), pairs_text(pairs), chance, kind=kind)
+        return self.item(question, document(lines), _text(pairs), chance, kind=kind)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class TruePairs(Task):
             ["which lines by the same user are opposites ?", "list all pairs by one user with opposite kinds"]
         )
         chance = pairs_chance(len(pairs), sum(len(of) * (len(of) - 1) // 2 for of in of_user.values()))
-        return self.item(question, document(lines), pairs_text(pairs), chance)
+        return self.item(question, document(lines), _text(pairs), chance)
 
 
 def _numbered(draw: Draw) -> tuple[list[int], list[str]]:
@@ -102,7 +102,7 @@ def _numbered(draw: Draw) -> tuple[list[int], list[str]]:
     return templates, [f"{number:0{num_digits}d}" for number in numbers]
 
 
-def pairs_text(pairs: Iterable[tuple[str, str]]) -> str:
-    """In order, `0 3 1 4 - 2 2 0 1 , ...`; `none` where there are none."""
+def _text(pairs: Iterable[tuple[str, str]]) -> str:
+    """In order, `0 3 1 4 - 2 2 0 1 , ...`."""
     ordered = sorted(tuple(sorted(pair)) for pair in pairs)
-    return " , ".join(f"{' '.join(one)} - {' '.join(other)}" for one, other in ordered) or "none"
+    return " , ".join(f"{' '.join(one)} - {' '.join(other)}" for one, other in ordered)

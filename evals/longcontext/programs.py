@@ -53,7 +53,7 @@ def programs(item: Item) -> list[Program]:
     asked = QuestionWords(item.question)
     match item.task:
         case "semniah":
-            return _rows(f"answer([r[1:-1] for r in rows if r[-1] == {asked.word(meta['kind'])}][0])")
+            return _told("rows", f"answer([r[1:-1] for r in rows if r[-1] == {asked.word(meta['kind'])}][0])")
         case "chain":
             return _chain(asked)
         case "count":
@@ -76,15 +76,18 @@ def programs(item: Item) -> list[Program]:
         case "count_by_user":
             user, kind = asked.word(meta["user"]), asked.word(meta["kind"])
             grep = f'kinds = ask_all("kinds ?", context.grep({user}))\nanswer(kinds.count({kind}))'
-            return [Program("grep", grep), *_rows(f"answer([r[0] + r[-1] for r in rows].count({user} + {kind}))")]
+            return [
+                Program("grep", grep),
+                *_told("rows", f"answer([r[0] + r[-1] for r in rows].count({user} + {kind}))"),
+            ]
         case "count_by_date":
             kind, month = asked.word(meta["kind"]), asked.words("month", 2)
-            return _rows(f"answer(len([r for r in rows if r[1:3] == {month} and r[-1] == {kind}]))")
+            return _told("rows", f"answer(len([r for r in rows if r[1:3] == {month} and r[-1] == {kind}]))")
         case "sempairs":
             ids = f"ids = [r[1:-1] for r in rows if r[-1] == {asked.word(meta['kind'])}]\n"
-            return _rows(f"{ids}answer([(x, y) for x in ids for y in ids if x < y])")
+            return _told("rows", f"{ids}answer([(x, y) for x in ids for y in ids if x < y])")
         case "truepairs":
-            return _rows(f"{OPPOSITES}answer({PAIRED})")
+            return _told("rows", f"{OPPOSITES}answer({PAIRED})")
         case "statelog":
             return _told("events", FOLLOWED.replace("THING", asked.word(meta["thing"])))
     raise ValueError(f"{item.task} has no programs")
@@ -116,10 +119,6 @@ def _told(what: str, found: str) -> list[Program]:
     at_once = each.format(parts=f'ask_all("{what} ?", context.split({READ_BYTES}))', told="part")
     in_turn = each.format(parts=f"context.split({READ_BYTES})", told=f'ask("{what} ?", part)')
     return [Program("at once", at_once + found), Program("in turn", in_turn + found)]
-
-
-def _rows(found: str) -> list[Program]:
-    return _told("rows", found)
 
 
 def _chain(asked: QuestionWords) -> list[Program]:

@@ -108,14 +108,12 @@ def document(lines: list[str]) -> str:
 
 
 def read_records(lexicon: Lexicon, text: str) -> Iterator[Record]:
-    """The records in a text, in order. A row, `ana 0 3 1 4 storm`, is one too: its class stands there."""
+    """The records in a text, in order."""
     for number, line in enumerate(text.splitlines()):
         tokens = line.split()
-        digits = "".join(token for token in tokens[1:] if token.isdigit())
         if ":" in tokens:
+            digits = "".join(token for token in tokens[1:] if token.isdigit())
             yield Record(number, tokens[0], digits, lexicon.meaning(tokens))
-        elif tokens and tokens[-1] in CLASSES:
-            yield Record(number, tokens[0], digits, tokens[-1])
 
 
 def read_facts(lexicon: Lexicon, text: str) -> Iterator[Says]:

@@ -9,6 +9,7 @@ import pytest
 
 from evals.longcontext.lexicon import (
     CLASSES,
+    EVENTS,
     NONE,
     RELATIONS,
     SIDES,
@@ -34,7 +35,7 @@ def test_sizes(lexicon: Lexicon) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_word_is_part_of_another(seed: int) -> None:
     lexicon = Lexicon(seed)
-    fixed = {*CLASSES, *RELATIONS, *TEMPLATE_WORDS, NONE}
+    fixed = {*CLASSES, *RELATIONS, *EVENTS, *TEMPLATE_WORDS, NONE}
     words = {*fixed, *lexicon.names, *lexicon.relation_of, *lexicon.event_of, *lexicon.class_of}
     assert len(words) == len(fixed) + 200 + 24 + 16 + 3000
     parts = {
