@@ -33,7 +33,7 @@ MADE_BY = (
     "evals/longcontext", "rlm", "sweeps/posttrain", "models/decoder.py", "experiments/posttrain.py",
     "experiments/rollouts.py",
 )  # fmt: skip
-LIBRARIES = ("torch", "transformers", "trl")
+LIBRARIES = ("torch", "transformers", "trl", "pydantic-monty")
 OWN, FIRST = "own", "base"  # whose leaves read for an arm's root: its own weights, or the first model's
 
 

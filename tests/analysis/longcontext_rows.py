@@ -98,7 +98,7 @@ def longcontext_table(
         "model": {
             "name": "policy/w0064-l4-s0", "params": 718_400, "params_non_embedding": 200_000.0,
             "trained_tokens": 4.1e6, "loss": 0.31, "digest": "ab12", "window": WINDOW,
-            "reading_accuracy": {"kinds": 0.98, "relation": 0.951},
+            "reading_accuracy": {"kinds": 0.98, "facts": 0.951},
         },
         "world": {"lessons": 1000, "held_out": 8, "words": 1200, "seed": 0},
         "inputs": {"policy/w0064-l4-s0": "ab12"},

@@ -126,13 +126,18 @@ def test_a_table_of_another_grid_is_not_current(
         place.write()
 
 
-def test_a_table_of_other_code_or_of_a_reading_of_other_words_is_not_current(
+def test_a_table_of_other_code_libraries_or_words_read_is_not_current(
     place: Workplace, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place.path)
-    for name, value in (("_measured_by", lambda: ["0" * 64]), ("READINGS", 5)):
+    of_other = [
+        (longcontext, "MEASURED_BY", ("rlm",)),
+        (longcontext, "READINGS", 5),
+        (longcontext.importlib.metadata, "version", lambda library: "0"),
+    ]
+    for where, name, value in of_other:
         with monkeypatch.context() as patched:
-            patched.setattr(longcontext, name, value)
+            patched.setattr(where, name, value)
             assert not is_of_present_grid(Project.here())
     assert is_of_present_grid(Project.here())
 

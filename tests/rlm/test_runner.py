@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from rlm.lm import Scripted
+from rlm.lm import Messages, Scripted
 from rlm.runner import Runner
 from rlm.sandbox.open import Open
 from rlm.sandbox.sealed import Sealed
@@ -41,6 +41,27 @@ def test_calls_that_a_cancelled_run_leaves_are_in_its_trace(
     calls = [event for event in read_events(tmp_path / "t") if event["event"] == "call"]
     assert [call["error"] for call in calls] == [None, *["cancelled"] * asked]
     assert all(call["completion_tokens"] == 256 for call in calls[1:])  # nobody knows: the most that it can be
+
+
+@PROFILES
+@pytest.mark.parametrize(
+    "program", ["ask(['q'], 't')", "ask_all(None, ['t'])", "rlm(5, 't')", "rlm_all(context, ['t'])"], ids=str
+)
+def test_a_question_that_is_none_is_told_to_the_program(sandbox: Callable[[], Sandbox], program: str) -> None:
+    root = Scripted([f"```python\n{program}\n```", "```python\nanswer(1)\n```"], name="root")
+    found = RLM(root, sandbox, depth=2).solve("q", "text")
+    assert (found.answer, found.calls) == (1, 2)
+    assert "TypeError: a question is wanted, not a " in root.heard[1][-1].content
+
+
+@PROFILES
+def test_an_error_of_ours_is_told_to_no_program(sandbox: Callable[[], Sandbox]) -> None:
+    def broken(messages: Messages) -> str:
+        return {}[messages[0].content]
+
+    root = Scripted(["```python\ntry: ask('q', 't')\nexcept Exception: answer(1)\n```"], name="root")
+    with pytest.raises(KeyError):
+        RLM([root, Scripted(broken)], sandbox).solve("q", "text")
 
 
 @PROFILES
