@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Row = Mapping[str, Any]
 Verdict = Literal["higher", "lower", "undecided"]
-SOLVER, WITHOUT_CALLS, DEEPER = "rlm-1", "rlm-0", "rlm-2"
+SOLVER, WITHOUT_CALLS, DEEPER, AT_ONCE = "rlm-1", "rlm-0", "rlm-2", "direct"
 ARMS = (
     "direct", "truncation", "bm25", "dense", "agentic", "summary", "map-reduce", "offload",
     WITHOUT_CALLS, SOLVER, DEEPER,

@@ -6,6 +6,7 @@ from statistics import mean, median
 from typing import Any
 
 from analysis.longcontext import (
+    AT_ONCE,
     DEEPER,
     SOLVER,
     WITHOUT_CALLS,
@@ -77,6 +78,7 @@ def summary(table: Row, profile: str) -> str:
         return f"{SOLVER} was not measured at {windows_text(noted_windows(table))} or more."
     where = f"At {windows_text(noted_windows(table))} of {table['model']['window']} tokens"
     told = [standing_sentence(noted, where), no_gain_sentence(noted)] if noted else []
+    told.append(at_once_sentence(table))
     if longest:
         ends = sorted({one.row["length_windows"] for one in longest})
         told.append(standing_sentence(longest, f"At the longest, {' or '.join(map(windows_text, ends))}"))
@@ -97,6 +99,16 @@ def standing_sentence(found: Sequence[Comparison], where: str) -> str:
         f"{count['lower']}, and on {count['undecided']} no difference is shown; it averages {own:.2f} against "
         f"{other:.2f} and takes {tokens_text(ratio)} (median). {guessing_sentence(told)}"
     )
+
+
+def at_once_sentence(table: Row) -> str:
+    """On how many tasks the model can do without recursion where the text is not long; empty where none was asked."""
+    rows = rows_of(table, arm=AT_ONCE, length_windows=1)
+    if not rows:
+        return ""
+    able = sum(map(above_chance, rows))
+    told = f"Where one window holds the whole text, {AT_ONCE} is above chance on {able} of {len(rows)} tasks"
+    return f"{told}." if able else f"{told}: it fails before any text is long."
 
 
 def guessing_sentence(told: Sequence[Comparison]) -> str:

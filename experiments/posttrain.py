@@ -102,7 +102,7 @@ def own_params(project: Project) -> PosttrainParams:
 
     params = project.params.posttrain
     if params is None:
-        raise ValueError(f"posttrain is missing in {PARAMS}: add it, with its tasks")
+        raise ValueError(f"posttrain is missing in {PARAMS}: add it, with its tasks, or `scalelab use longcontext`")
     for task in params.tasks:
         if task not in TASKS:
             raise ValueError(f"posttrain.tasks has {task!r}: choose of {', '.join(TASKS)}")

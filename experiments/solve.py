@@ -82,6 +82,7 @@ def solve(
         raise ValueError("--window, --usd-read and --usd-written are of one model: leave them out, or name one --lm")
     if html_out is not None and trace is None:
         raise ValueError(f"--html {html_out} is drawn from a trace: give --trace too")
+    _check_places(context, {"--trace": trace, "--html": html_out, "--json": json_out})
     text = _text(context)
     if BUILTIN in lm and len(set(lm)) > 1:
         raise ValueError(f"--lm {BUILTIN} is asked in a language of its own: name it alone, or not at all")
@@ -108,9 +109,24 @@ def solve(
     if html_out is not None and trace is not None:
         from rlm.trace import read_events
 
-        write_page(read_events(trace), html_out)
-    if found.status == "failed":
+        try:
+            write_page(read_events(trace), html_out)
+        except OSError as error:
+            raise ValueError(f"--html {html_out} cannot be written ({error.strerror}): name another file") from None
+    if found.status == "failed" or found.answer is None:
         raise SystemExit(1)
+
+
+def _check_places(context: Path, given: dict[str, Path | None]) -> None:
+    """Raises ValueError where an output is a folder, or would be written over another or the context."""
+    taken = {context.resolve(): "--context"}
+    for name, out in given.items():
+        if out is None or str(out) == "-":
+            continue
+        if out.is_dir() or out.resolve() in taken:
+            told = "a folder" if out.is_dir() else f"that of {taken[out.resolve()]} too"
+            raise ValueError(f"{name} {out} is {told}: name another file")
+        taken[out.resolve()] = name
 
 
 def _text(context: Path) -> "Text":
@@ -146,7 +162,9 @@ def language_model(name: str, base_url: str, window: int | None, price: "Price")
         from experiments.longcontext import built_in
         from rlm.hf import HuggingFace
 
-        return HuggingFace(built_in(), window=window, price=price)
+        if window is not None:
+            raise ValueError(f"--window {window}: --lm {BUILTIN} has its own: leave it out")
+        return HuggingFace(built_in(), price=price)
     if kind == "hf" and rest:
         from rlm.hf import HuggingFace
 

@@ -36,7 +36,8 @@ class Exhausted(Exception):
     """A cap would be passed; nothing was spent."""
 
     def __init__(self, counter: str, asked: float, left: float) -> None:
-        super().__init__(f"the budget's {counter}: {_number(asked)} asked for, {_number(max(left, 0))} left")
+        told = f"the budget's {counter}: {_number(asked)} asked for, {_number(max(left, 0))} left"
+        super().__init__("the budget's seconds are over" if counter == "seconds" else told)
         self.counter = counter
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlm.calls import TooLong
@@ -43,7 +44,7 @@ class HuggingFace:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self._model: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"lm hf:{folder}: {' '.join(str(error).split())[:200]}") from None
         self._model.to(self.device).eval()
         told = window or getattr(self._model.config, "max_position_embeddings", None)

@@ -21,6 +21,7 @@ BYTES_A_TOKEN = 3  # about; of English it is four or more, of Chinese three
 TEMPLATE_TOKENS, MESSAGE_TOKENS = 256, 64  # that a chat template may put around: generously
 REPEATED = (408, 409, 429)  # and all from 500 on
 LONGEST_AFTER = 120.0  # seconds that a server may ask to wait before the next request, as the `openai` package has it
+EXAMPLE = "http://localhost:8000/v1"
 # What servers call the window in their list of models: vLLM, OpenRouter, LM Studio.
 WINDOW_FIELDS = ("max_model_len", "context_length", "max_context_length")
 
@@ -96,9 +97,11 @@ def connect(
     `transformers serve` has the model, the first call tells: its list is of others.
     """
     try:
-        httpx.URL(base_url)
+        scheme = httpx.URL(base_url).scheme
     except httpx.InvalidURL as error:
-        raise ValueError(f"base_url {base_url}: {error}: give one as http://localhost:8000/v1") from None
+        raise ValueError(f"base_url {base_url}: {error}: give one as {EXAMPLE}") from None
+    if scheme not in ("http", "https"):
+        raise ValueError(f"base_url {base_url}: it has no http:// or https://: give one as {EXAMPLE}")
     unlisted = "/load_model" in (_page(base_url, "openapi.json").get("paths") or ())  # `transformers serve`
     entry = None if unlisted else _listed(model, base_url, api_key)
     found = _window(entry, base_url) if window is None and entry else window
@@ -117,6 +120,10 @@ def _listed(model: str, base_url: str, api_key: str) -> Model:
     except openai.APIStatusError as error:
         raise ValueError(
             f"base_url {base_url}: answered {error.status_code} to a list of its models: {_refusal(error)}"
+        ) from None
+    except AttributeError:  # what the library raises where a page is no JSON
+        raise ValueError(
+            f"base_url {base_url}: answered a list of its models with no JSON: give one as {EXAMPLE}"
         ) from None
     except (openai.APIError, ValueError) as error:
         raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None

@@ -84,7 +84,8 @@ class RLM:
             told = f"{len(self.models)} models, but depth {self.depth} calls no more than {self.depth + 1}"
             raise ValueError(f"lm: {told}: give fewer, or depth {len(self.models) - 1}")
         if self.resume and (self.trace is None or not self.trace.exists()):
-            raise ValueError(f"resume: there is no trace {self.trace or ''}: give that of the run that is to go on")
+            told = f"trace {self.trace} is not there" if self.trace else "there is no trace"
+            raise ValueError(f"resume: {told}: give that of the run that is to go on")
 
     @property
     def models(self) -> Sequence[LanguageModel]:
@@ -151,5 +152,5 @@ class RLM:
         for event in events:
             differing = [name for name in asked if event["event"] == "run" and event.get(name) != asked[name]]
             if differing:
-                raise ValueError(f"trace {self.trace} is of another {differing[0]}: name another file")
+                raise ValueError(f"trace {self.trace} is of a run with other {differing[0]}: name another file")
         return Recorded(events)

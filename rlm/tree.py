@@ -77,7 +77,11 @@ class Tree:
                     output = await self._ran(node, session, reply.text)
                 except Exhausted as over:
                     return Outcome(node.best, "exhausted", str(over))
-                except (TooLong, ModelError) as failed:
+                except TooLong as failed:
+                    told = f"a question and {asked.reply_tokens} tokens of a program do not fit a window of {lm.window}"
+                    remedy = "name a model with a larger one, or ask less"
+                    return Outcome(node.best, "failed", f"{told}: {remedy}" if messages == begin else str(failed))
+                except ModelError as failed:
                     return Outcome(node.best, "failed", str(failed))
                 if node.ready:
                     return Outcome(node.best, "done", "")

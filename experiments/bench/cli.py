@@ -20,7 +20,7 @@ from experiments.options import (
     write_result,
 )
 
-TASKS, ARMS, WINDOWS = ["argmax", "chain"], ["truncation", "map-reduce", "rlm-1"], [1, 16]
+TASKS, ARMS, WINDOWS = ["argmax", "count_by_user"], ["truncation", "map-reduce", "rlm-1"], [1, 16]
 
 app = typer.Typer(no_args_is_help=True, help="Measure against peers, and what the parametrisation promises.")
 
@@ -199,7 +199,7 @@ def bench_longcontext(
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Ways to answer from long contexts, on generated tasks; with --json what is done is kept row by row."""
+    """Ways to answer from long contexts, on generated tasks; --json has what is done so far, row by row."""
     from rich.console import Console
 
     if overhead:

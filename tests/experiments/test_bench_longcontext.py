@@ -96,11 +96,11 @@ def test_an_arm_that_is_not_for_the_model_is_refused_before_anything_is_asked(tm
 
 def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     done = shell(tmp_path, *ASKED, "--arm", "truncation", "--arm", "summary", "--arm", "rlm-1", "--dry-run")
-    asked = [item for task in ("argmax", "chain") for windows in (1, 16) for item in drawn(task, windows)]
+    asked = [item for task in ("argmax", "count_by_user") for windows in (1, 16) for item in drawn(task, windows)]
     num_chunks = sum(len(chunks(item.context, CHUNK_BYTES)) for item in asked)
     assert done.stdout == (
-        "12 rows of 3 items: truncation, summary, rlm-1 on argmax, chain, contexts of 1, 16 windows, with openai:m; 12 "
-        "items for each arm; calls at most, but for those that fail and are made again, and chunks that no "
+        "12 rows of 3 items: truncation, summary, rlm-1 on argmax, count_by_user, contexts of 1, 16 windows, with "
+        "openai:m; 12 items for each arm; calls at most, but for those that fail and are made again, and chunks that no "
         "window holds: 12 by truncation, "
         f"{num_chunks} by summary; those of rlm-1 hang on programs, of which a solver writes 12 at most\n"
     )

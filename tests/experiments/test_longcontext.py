@@ -1,14 +1,18 @@
 """The long-context stage on a tiny project: a world, a model of it that has hardly learnt, rows, and refusals."""
 
 import json
+import re
+import shlex
 from typing import Any
 
 import pytest
 
 from analysis.pages_longcontext import longcontext_sections
 from analysis.wording_longcontext import AT_CHANCE, BOUNDS, summary
+from evals.longcontext import tasks
 from evals.longcontext.job import GATES
-from evals.longcontext.task import ROOM
+from evals.longcontext.lexicon import Lexicon
+from evals.longcontext.task import ROOM, items
 from evals.longcontext.world import WINDOW
 from experiments import longcontext
 from experiments.longcontext import is_of_present_grid, print_longcontext
@@ -260,3 +264,24 @@ def test_lessons_of_other_settings_are_refused(place: Workplace) -> None:
     finally:
         place.tree = kept
         place.write()
+
+
+def test_the_readmes_item_of_the_built_in_models_world(place: Workplace, found: dict[str, Any]) -> None:
+    readme = (place.root / "README.md").read_text()
+    draw, ask = (
+        shlex.split(line)[1:] for line in re.findall(r"^scalelab (?:world --item|solve).*item\.txt$", readme, re.M)
+    )
+    told = place.scalelab(*draw).stdout
+    question = ask[ask.index("--question") + 1]
+    assert f"\nquestion: {question}\n" in told
+    (item,) = items(tasks.TASKS["argmax"], Lexicon(0, 1200), 16, 1, 0, "held-out")
+    assert (place.path / "item.txt").read_text() == item.context
+    assert told.endswith(f"\nright answer: {item.gold}\n")
+    asked = place.scalelab(*ask)  # of a model that has hardly learnt
+    assert asked.returncode in (0, 1)
+    assert re.search(r"^(done|exhausted|failed).*: \d+ calls, ", asked.stderr, re.M)
+    assert "there is no such task: give one of semniah, " in place.refusal("world", "--item", "nope")
+    assert "--windows 0: give 1 or more" in place.refusal("world", "--item", "chain", "--windows", "0")
+    assert "--out nowhere/x cannot be written (No such file" in place.refusal(
+        "world", "--item", "chain", "--out", "nowhere/x"
+    )

@@ -85,7 +85,11 @@ def test_arms_and_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("posttrain", None, "posttrain is missing in params.yaml: add it, with its tasks"),
+        (
+            "posttrain",
+            None,
+            "posttrain is missing in params.yaml: add it, with its tasks, or `scalelab use",
+        ),
         ("posttrain.tasks", ["poem"], "posttrain.tasks has 'poem': choose of semniah, chain, count"),
         ("posttrain.group", 1, "posttrain: group is 1: give 2 or more"),
         ("posttrain.methods", ["ppo"], "posttrain.methods[0] is 'ppo': choose one of rft, grpo"),

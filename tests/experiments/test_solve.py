@@ -109,7 +109,7 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(root: Path, place: 
 def test_a_budget_that_ends_is_told(root: Path, place: Path, serve) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
     done = scalelab(root, place, *ASKED, "--base-url", url, "--max-calls", "5")
-    assert (done.returncode, done.stdout) == (0, "no answer\n")
+    assert (done.returncode, done.stdout) == (1, "no answer\n")
     assert "exhausted (the budget's calls: 1 asked for, 0 left): 5 calls" in done.stderr
 
 
@@ -151,7 +151,12 @@ def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, se
         ({"--max-calls": "-1"}, "budget: calls -1: give 0 or more"),
         ({"--depth": "-1"}, "depth -1: give 0 or more"),
         ({"--html": "out.html"}, "--html out.html is drawn from a trace: give --trace too"),
-        ({"--trace": "context.txt"}, "trace context.txt is there already: name another file, or resume it"),
+        ({"--trace": "binary"}, "trace binary is there already: name another file, or resume it"),
+        ({"--json": "context.txt"}, "--json context.txt is that of --context too: name another file"),
+        ({"--trace": "t", "--html": "t"}, "--html t is that of --trace too: name another file"),
+        ({"--trace": "t", "--html": "."}, "--html . is a folder: name another file"),
+        ({"--base-url": "localhost:8000"}, "base_url localhost:8000: it has no http:// or https://: give one as http:"),
+        ({"--lm": "builtin", "--window": "4096"}, "--window 4096: --lm builtin has its own: leave it out"),
     ],
 )
 def test_bad_input_is_refused_in_a_line(root: Path, place: Path, serve, changed: dict[str, str], told: str) -> None:

@@ -42,7 +42,7 @@ def test_a_failure_is_told_and_what_was_answered_is_not_asked_again(tmp_path: Pa
     assert len(lm.heard) == 31
     with pytest.raises(ValueError, match="is there already: name another file, or resume it"):
         RLM(lm, trace=path).solve("whole", "x\n")
-    with pytest.raises(ValueError, match="is of another question"):
+    with pytest.raises(ValueError, match="is of a run with other question"):
         RLM(lm, trace=path, resume=True).solve("another", "x\n")
 
 
