@@ -100,8 +100,8 @@ def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     num_chunks = sum(len(chunks(item.context, CHUNK_BYTES)) for item in asked)
     assert done.stdout == (
         "12 rows of 3 items: truncation, summary, rlm-1 on argmax, count_by_user, contexts of 1, 16 windows, with "
-        "openai:m; 12 items for each arm; calls at most, but for those that fail and are made again, and chunks that no "
-        "window holds: 12 by truncation, "
+        "openai:m; 12 items for each arm; calls at most, but for those that fail and are made again, and chunks that "
+        "no window holds: 12 by truncation, "
         f"{num_chunks} by summary; those of rlm-1 hang on programs, of which a solver writes 12 at most\n"
     )
 
