@@ -122,9 +122,7 @@ def _listed(model: str, base_url: str, api_key: str) -> Model:
             f"base_url {base_url}: answered {error.status_code} to a list of its models: {_refusal(error)}"
         ) from None
     except AttributeError:  # what the library raises where a page is no JSON
-        raise ValueError(
-            f"base_url {base_url}: answered a list of its models with no JSON: give one as {EXAMPLE}"
-        ) from None
+        raise ValueError(f"base_url {base_url}: its list of models is no JSON: give one as {EXAMPLE}") from None
     except (openai.APIError, ValueError) as error:
         raise ValueError(f"base_url {base_url}: {_line(str(error))} start the server, or name another") from None
     if model not in listed:

@@ -191,6 +191,7 @@ def test_the_summary_counts_what_the_intervals_tell(table: dict) -> None:
     assert f"Recursion loses on {LOST_ON} (summary 1.00, rlm-1 " in said
     assert "It shows no gain on semniah (bm25 1.00, rlm-1 1.00 for 55.5 times the tokens)" in said
     assert "At the longest, 256 windows, " in said
+    assert "Where one window holds the whole text, direct is above chance on 10 of 10 tasks. " in said
 
 
 def test_the_summary_turns_with_the_numbers(changed: dict) -> None:

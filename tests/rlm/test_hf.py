@@ -1,6 +1,7 @@
 """A Hugging Face directory as a model: what is asked side by side is answered as if it were asked alone."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -177,3 +178,7 @@ def test_what_is_no_model_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(ValueError, match=f"lm hf:{tmp_path}: "):
         HuggingFace(tmp_path)
+    shutil.copytree(folder, tmp_path / "damaged")
+    (tmp_path / "damaged/model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=f"lm hf:{tmp_path}/damaged: .*header too small"):
+        HuggingFace(tmp_path / "damaged")

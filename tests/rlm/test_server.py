@@ -185,6 +185,19 @@ def test_what_cannot_be_reached_or_is_not_there_is_refused(serve) -> None:
         connect("m", "http://[::bad")
 
 
+def test_a_website_is_no_server_of_models(serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(handler: Any) -> None:
+        handler.give(200, b"<html></html>", {"content-type": "text/html"})
+
+    server = serve(reader)
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", page)
+    for window in (None, 4096):
+        with pytest.raises(ValueError, match=f"base_url {server.url}: its list of models is no JSON: give one as http"):
+            connect("m", server.url, window=window)
+    with pytest.raises(ValueError, match="base_url localhost:1: it has no http:// or https://: give one as http"):
+        connect("m", "localhost:1")
+
+
 def test_what_does_not_fit_the_window_is_no_answer(serve, run) -> None:
     """Servers that read past it answer what a model was never trained for."""
 
