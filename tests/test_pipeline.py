@@ -125,7 +125,7 @@ def test_pipeline_measures_accelerations_behind_their_checks(checkout: Checkout)
 def test_pipeline_compares_ways_to_answer_from_long_contexts(checkout: Checkout) -> None:
     found = json.loads((checkout.path / "results/longcontext.json").read_text())
     assert {(row["task"], row["arm"]) for row in found["rows"]} == {
-        (task, arm) for task in ("chain", "argmax") for arm in ("direct", "truncation", "map-reduce", "rlm-1")
+        (task, arm) for task in ("compare", "argmax") for arm in ("direct", "truncation", "map-reduce", "rlm-1")
     }
     assert found["model"]["name"] == "policy/w0016-l3-s0"
     assert set(found["gates"]) >= {"shuffled_leaf", "oracle_leaf", "oracle_program", "regex"}

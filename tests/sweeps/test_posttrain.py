@@ -117,7 +117,7 @@ def start(
 
 
 def taught(asked: str, item: Item) -> list[rft.Pair]:
-    return [(asked, programs(item)[1].source), (asked, "answer(1000)")]
+    return [(asked, programs(item)[0].source), (asked, "answer(1000)")]
 
 
 def margin(start: Start) -> float:
