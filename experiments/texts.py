@@ -1,14 +1,11 @@
-"""The verbs that write what models train on: `scalelab corpus`, `abilities` and `world`."""
+"""The verbs that write what models train on: `scalelab corpus`, `abilities`, `world`; and `item`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from experiments.options import DryRun
-
-if TYPE_CHECKING:
-    from evals.longcontext.lexicon import Lexicon
 
 
 def corpus(dry_run: DryRun = False) -> None:
@@ -50,20 +47,11 @@ def abilities(dry_run: DryRun = False) -> None:
     print(f"{train['documents']:,} training documents of {train['tokens']:,} tokens, {train['bytes']:,} bytes scored")
 
 
-def world(
-    dry_run: DryRun = False,
-    item: Annotated[str | None, typer.Option(help="Instead, draw an item of this task, as argmax.")] = None,
-    windows: Annotated[int, typer.Option(help="With --item: the length of its context.")] = 4,
-    seed: Annotated[int, typer.Option(help="With --item: another seed is another item.")] = 0,
-    out: Annotated[Path, typer.Option(help="With --item: where its context goes.")] = Path("item.txt"),
-) -> None:
+def world(dry_run: DryRun = False) -> None:
     """Write the built-in model's lessons, and those that are held out, to data/world."""
     from experiments.project import WORLD, Project
 
     project = Project.here()
-    if item is not None:
-        _write_item(project.world.lexicon, item, windows, seed, out)
-        return
     if dry_run:
         asked = project.world
         print(f"{asked.lessons:,} lessons about {asked.words:,} words, {asked.held_out:,} held out, to {WORLD}")
@@ -74,18 +62,25 @@ def world(
     print(f"{train['documents']:,} lessons of {train['tokens']:,} tokens")
 
 
-def _write_item(lexicon: "Lexicon", name: str, windows: int, seed: int, out: Path) -> None:
-    """What the built-in model can be asked: the question and the right answer are printed."""
+def item(
+    task: Annotated[str, typer.Argument(help="Of the closed world, as argmax.")],
+    windows: Annotated[int, typer.Option(help="Length of the context.")] = 4,
+    seed: Annotated[int, typer.Option(help="Another is another item.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where the context goes.")] = Path("item.txt"),
+) -> None:
+    """Draw an item that the built-in model can be asked: its context, question and right answer."""
     from evals.longcontext.task import items
     from evals.longcontext.tasks import TASKS
+    from experiments.project import Project
 
-    if name not in TASKS:
-        raise ValueError(f"--item {name}: there is no such task: give one of {', '.join(TASKS)}")
+    lexicon = Project.here().world.lexicon
+    if task not in TASKS:
+        raise ValueError(f"task {task}: there is no such task: give one of {', '.join(TASKS)}")
     if windows < 1:
         raise ValueError(f"--windows {windows}: give 1 or more")
-    (item,) = items(TASKS[name], lexicon, windows, 1, seed, "held-out")
+    (drawn,) = items(TASKS[task], lexicon, windows, 1, seed, "held-out")
     try:
-        out.write_text(item.context)
+        out.write_text(drawn.context)
     except OSError as error:
         raise ValueError(f"--out {out} cannot be written ({error.strerror}): name another file") from None
-    print(f"context: {out}\nquestion: {item.question}\nright answer: {item.gold}")
+    print(f"context: {out}\nquestion: {drawn.question}\nright answer: {drawn.gold}")

@@ -268,9 +268,7 @@ def test_lessons_of_other_settings_are_refused(place: Workplace) -> None:
 
 def test_the_readmes_item_of_the_built_in_models_world(place: Workplace, found: dict[str, Any]) -> None:
     readme = (place.root / "README.md").read_text()
-    draw, ask = (
-        shlex.split(line)[1:] for line in re.findall(r"^scalelab (?:world --item|solve).*item\.txt$", readme, re.M)
-    )
+    draw, ask = (shlex.split(line)[1:] for line in re.findall(r"^scalelab (?:item|solve).*item\.txt$", readme, re.M))
     told = place.scalelab(*draw).stdout
     question = ask[ask.index("--question") + 1]
     assert f"\nquestion: {question}\n" in told
@@ -280,8 +278,6 @@ def test_the_readmes_item_of_the_built_in_models_world(place: Workplace, found: 
     asked = place.scalelab(*ask)  # of a model that has hardly learnt
     assert asked.returncode in (0, 1)
     assert re.search(r"^(done|exhausted|failed).*: \d+ calls, ", asked.stderr, re.M)
-    assert "there is no such task: give one of semniah, " in place.refusal("world", "--item", "nope")
-    assert "--windows 0: give 1 or more" in place.refusal("world", "--item", "chain", "--windows", "0")
-    assert "--out nowhere/x cannot be written (No such file" in place.refusal(
-        "world", "--item", "chain", "--out", "nowhere/x"
-    )
+    assert "there is no such task: give one of semniah, " in place.refusal("item", "nope")
+    assert "--windows 0: give 1 or more" in place.refusal("item", "chain", "--windows", "0")
+    assert "--out nowhere/x cannot be written (No such file" in place.refusal("item", "chain", "--out", "nowhere/x")
