@@ -8,6 +8,7 @@ import typer
 
 from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
+from experiments.executors.params import ExecutorKind
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
 from experiments.texts import abilities, corpus, item, world
@@ -52,27 +53,34 @@ def plan(suite: SuiteName = "law", json_out: Json = None) -> None:
 @app.command()
 def train(
     suites: Annotated[list[str], typer.Argument(help="Suites of params.yaml, trained side by side.")] = ["law"],  # noqa: B006
+    executor: Annotated[
+        ExecutorKind | None, typer.Option(help="Where cells run, instead of params.yaml's executor.kind.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster, instead of executor.address.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Train what the cell store lacks of suites."""
     from contextlib import ExitStack
+    from dataclasses import replace
 
-    from experiments.launch import only_one
+    from experiments.locks import only_one
     from experiments.project import CACHE, Project
     from experiments.sweep import check_device, report_states, train_suite
 
     project = Project.here()
+    named = {"kind": executor, "address": address}
+    where = replace(project.params.executor, **{name: value for name, value in named.items() if value is not None})
     jobs = [job for suite in suites for job in project.jobs(suite)]
     report_states(jobs)
-    if any(job.pending_steps() for job in jobs):
-        check_device(project.params.executor.device)
+    if where.kind == "local" and any(job.pending_steps() for job in jobs):
+        check_device(where.device)
     if dry_run:
         return
     with ExitStack() as locks:
         for suite in dict.fromkeys(suites):
             locks.enter_context(only_one(CACHE / f"{suite}.lock"))
         try:
-            failures = train_suite(jobs, project.params.executor)
+            failures = train_suite(jobs, where)
         except KeyboardInterrupt:
             print("interrupted: run it again to go on where it was", file=sys.stderr)
             raise SystemExit(130) from None
@@ -94,7 +102,7 @@ def evaluate(
 ) -> None:
     """Ask every checkpoint of a suite the tasks of lm-eval, one call a checkpoint; what is judged is kept."""
     from experiments.evaluate import evaluate_suite, judgements, read_scores, with_progress
-    from experiments.launch import only_one
+    from experiments.locks import only_one
     from experiments.project import CACHE, Project
 
     project = Project.here()
@@ -302,7 +310,7 @@ def inference(
     from rich.console import Console
 
     from experiments.inference import INFERENCE, describe, own_inference, print_inference
-    from experiments.launch import only_one
+    from experiments.locks import only_one
     from experiments.project import CACHE, Project
 
     if dry_run:
@@ -322,7 +330,7 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
     """Compare ways to answer from contexts of up to a thousand windows; rows that were measured before are kept."""
     from rich.console import Console
 
-    from experiments.launch import only_one
+    from experiments.locks import only_one
     from experiments.longcontext import describe, own_longcontext, print_longcontext
     from experiments.longcontext_report import LONGCONTEXT
     from experiments.project import CACHE, Project
@@ -340,7 +348,7 @@ def posttrain(dry_run: DryRun = False, json_out: Json = None) -> None:
     """Train the built-in model's root further on programs of its own, two ways, and compare; arms are kept."""
     from rich.console import Console
 
-    from experiments.launch import only_one
+    from experiments.locks import only_one
     from experiments.posttrain import POSTTRAIN, describe, own_posttrain, print_posttrain
     from experiments.project import CACHE, Project
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.evaluate import Judgement, ability_tasks, evaluate_in_worker, judge_identity
-from experiments.launch import MAX_WIDTHS, worker_pool
+from experiments.executors.worker import MAX_WIDTHS
+from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, Project, git_revision
 from models.ladder import Shape
 from sweeps import store

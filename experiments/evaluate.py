@@ -11,8 +11,8 @@ from typing import Any
 
 from evals.abilities.params import TEXT, AbilitiesParams
 from experiments.abilities import ITEMS
-from experiments.launch import worker_pool
 from experiments.points import settled_branches
+from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, Project
 from sweeps import store
 

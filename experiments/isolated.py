@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from experiments.launch import ONE_THREAD, QUIET
+from experiments.pools import ONE_THREAD, QUIET
 from experiments.project import COMPILE_CACHE
 from models.orphans import end_with_parent
 

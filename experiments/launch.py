@@ -1,30 +1,22 @@
-"""The local executor: one process a core, one thread a process, pending cells side by side."""
+"""Pending cells on an executor, costliest first; what a lost worker had goes on elsewhere."""
 
-import contextlib
-import fcntl
-import multiprocessing
-import os
 import platform
-import time
+import queue
+import sys
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
+from experiments.executors import Executor, WorkerLost
 from models.ladder import Shape
-from models.orphans import end_with_parent
 from sweeps import store
 from sweeps.train_job import CellJob
 
 POLL_SECONDS = 0.5
-MAX_WIDTHS = 64
-LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 10, 0.05
-# A bar for every checkpoint would drown the sweep's own.
-QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -38,38 +30,49 @@ class Failure:
 
 def run_cells(
     jobs: list[CellJob],
-    workers: int,
-    compile_cache: Path,
+    executor: Executor,
     cost: Callable[[CellJob], float],
     on_tick: Callable[[], None],
+    on_end: Callable[[CellJob], None] = lambda job: None,
 ) -> list[Failure]:
-    """Trains the jobs, costliest first, and returns those that failed; their branches get a record that says so.
+    """Trains the jobs and returns those that failed; their branches get a record that says so.
 
-    A worker that dies takes its cell along and no other.
+    A cell whose worker is lost is given to another, ATTEMPTS times in all, and goes on from its last state on disk.
+    `on_end` is called of every cell that ended, before its failure is recorded.
     """
     waiting = sorted(jobs, key=cost, reverse=True)
-    running: dict[Future[None], tuple[CellJob, ProcessPoolExecutor]] = {}
+    running: dict[Future[None], CellJob] = {}
+    ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
     failures: list[Failure] = []
     begun: set[Shape] = set()
-    with contextlib.ExitStack() as stack:
-        # A pool a worker: one that dies breaks its own pool and no other.
-        idle = [stack.enter_context(worker_pool(1, compile_cache)) for _ in range(min(workers, len(jobs)))]
-        while waiting or running:
-            while waiting and idle:
-                busy = {job.cell.shape for job, _ in running.values()}
-                job, pool = next_job(waiting, busy, begun), idle.pop()
-                waiting.remove(job)
-                begun.add(job.cell.shape)
-                running[pool.submit(train_in_worker, job)] = (job, pool)
-            finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+    attempts: Counter[CellJob] = Counter()
+
+    def begin(job: CellJob) -> None:
+        begun.add(job.cell.shape)
+        attempts[job] += 1
+        future = executor.submit(job)
+        running[future] = job
+        future.add_done_callback(ended.put)
+
+    while waiting or running:
+        while waiting and len(running) < executor.slots:
+            job = next_job(waiting, {other.cell.shape for other in running.values()}, begun)
+            waiting.remove(job)
+            begin(job)
+        try:
+            future = ended.get(timeout=POLL_SECONDS)
+        except queue.Empty:
             on_tick()
-            for future in finished:
-                (job, pool), error = running.pop(future), future.exception()
-                if error is not None:
-                    failures.append(_record_failure(job, error))
-                if isinstance(error, BrokenProcessPool):
-                    pool = stack.enter_context(worker_pool(1, compile_cache))
-                idle.append(pool)
+            continue
+        on_tick()
+        job, error = running.pop(future), future.exception()
+        if isinstance(error, WorkerLost) and attempts[job] < ATTEMPTS:
+            print(f"{job.cell.name}: lost its worker ({error}); it goes on with another", file=sys.stderr, flush=True)
+            begin(job)
+            continue
+        on_end(job)
+        if error is not None:
+            failures.append(_record_failure(job, error))
     return failures
 
 
@@ -79,30 +82,6 @@ def next_job(waiting: list[CellJob], running: set[Shape], begun: set[Shape]) -> 
     The first job of a shape fills the compile cache for the others; two side by side would both compile.
     """
     return min(waiting, key=lambda job: (job.cell.shape in begun, job.cell.shape in running))
-
-
-@contextlib.contextmanager
-def worker_pool(workers: int, compile_cache: Path) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes with one thread each that share the compile cache and end with this process."""
-    os.environ.update({**ONE_THREAD, **QUIET, "TORCHINDUCTOR_CACHE_DIR": str(compile_cache.resolve())})
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def train_in_worker(job: CellJob) -> None:
-    """What a worker does with a job: one cell, one thread."""
-    import torch
-
-    from sweeps.train import train_cell
-
-    torch.set_num_threads(1)
-    # Dynamo keeps one compiled step a width and gives up at 8 in a process.
-    torch._dynamo.config.recompile_limit = MAX_WIDTHS
-    train_cell(job)
 
 
 def _record_failure(job: CellJob, error: BaseException) -> Failure:
@@ -126,34 +105,3 @@ def _record_failure(job: CellJob, error: BaseException) -> Failure:
             (directory / "record.json").replace(directory / "record.stale.json")
         store.write_json(directory / "record.json", record)
     return Failure(job.cell.name, reason, log)
-
-
-@contextlib.contextmanager
-def only_one(lock: Path) -> Iterator[None]:
-    """Raises ValueError where another process holds that lock."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        for _ in range(LOCK_ATTEMPTS):  # is_held takes the lock for a moment.
-            if _take(file, fcntl.LOCK_EX):
-                break
-            time.sleep(LOCK_PAUSE_SECONDS)
-        else:
-            raise ValueError(f"another process works on {lock.stem}: wait for it or stop it")
-        yield
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a process holds that lock now."""
-    if not lock.exists():
-        return False
-    with lock.open() as file:
-        return not _take(file, fcntl.LOCK_SH)
-
-
-def _take(file: TextIO, kind: int) -> bool:
-    """Takes that kind of lock until the file is closed; False where another has it."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from evals.longcontext.job import GATES, Job, Reading
 from evals.longcontext.params import LongContextParams
 from evals.longcontext.world import WINDOW
-from experiments.launch import worker_pool
 from experiments.longcontext_report import read_longcontext
 from experiments.measurements import machine
 from experiments.points import settled_branches
+from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, Project
 from sweeps import store
 

@@ -15,6 +15,7 @@ from analysis.params import FitParams
 from evals.abilities.params import AbilitiesParams
 from evals.inference.params import InferenceParams
 from evals.longcontext.params import LongContextParams, WorldParams
+from experiments.executors.params import ExecutorParams
 from models.tokenizer import check_vocab_size
 from sweeps.corpus import CorpusParams, ValidationParams
 from sweeps.distil.params import DistillationParams
@@ -30,18 +31,6 @@ class TokenizerParams:
 
     def __post_init__(self) -> None:
         check_vocab_size(self.vocab_size)
-
-
-@dataclass(frozen=True)
-class ExecutorParams:
-    """Where cells run: `workers` processes of one thread each; more than one may share an accelerator."""
-
-    workers: int = 2
-    device: Literal["cpu", "cuda"] = "cpu"
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers is {self.workers}: give 1 or more, one a core")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.wording import si
-from experiments.launch import next_job, worker_pool
+from experiments.launch import next_job
+from experiments.pools import worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
 from experiments.sweep import check_device, relative_cost
 from models.ladder import Shape

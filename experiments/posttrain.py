@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.launch import worker_pool
 from experiments.longcontext import Model, chosen_model
 from experiments.longcontext import own_params as longcontext_params
 from experiments.measurements import machine
+from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, RESULTS, Project
 from sweeps import store
 from sweeps.posttrain.params import Method, PosttrainParams

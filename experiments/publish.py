@@ -41,7 +41,7 @@ class Watch:
 
     def is_over(self) -> bool:
         """Looks at the locks that `scalelab train` holds."""
-        from experiments.launch import is_held
+        from experiments.locks import is_held
 
         running = any(is_held(lock) for lock in self.locks)
         self.seen = self.seen or running

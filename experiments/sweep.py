@@ -1,11 +1,15 @@
 """The train stage: what is pending of a suite, trained side by side with its progress on the screen."""
 
 from collections import Counter
+from functools import partial
 
+from experiments.executors import Executor
+from experiments.executors.local import LocalExecutor
+from experiments.executors.params import ExecutorParams
+from experiments.executors.worker import train_in_worker
 from experiments.launch import Failure, run_cells
-from experiments.params import ExecutorParams
 from experiments.progress import sweep_progress
-from experiments.project import COMPILE_CACHE
+from experiments.project import CACHE, COMPILE_CACHE
 from sweeps.cost import branch_flops, steps_to_train
 from sweeps.train_job import CellJob
 
@@ -20,12 +24,35 @@ def report_states(jobs: list[CellJob]) -> None:
 
 
 def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
-    """Trains the pending jobs."""
+    """Trains the pending jobs where `executor` says."""
     pending = [job for job in jobs if job.pending_steps()]
     if not pending:
         return []
-    with sweep_progress(pending) as progress:
-        return run_cells(pending, executor.workers, COMPILE_CACHE, relative_cost, progress.tick)
+    if executor.store is None:
+        with executor_of(executor) as cluster, sweep_progress(pending) as progress:
+            return run_cells(pending, cluster, relative_cost, progress.tick)
+    from experiments.executors.stores import SharedStore
+
+    shared = SharedStore(executor.store)
+    with executor_of(executor) as cluster, sweep_progress(pending) as progress:
+        for job in pending:
+            shared.offer(job)
+        return run_cells(pending, cluster, relative_cost, progress.tick, shared.take_back)
+
+
+def executor_of(params: ExecutorParams) -> Executor:
+    """What trains cells there."""
+    work = partial(train_in_worker, num_devices=params.devices_per_cell, store_url=params.store)
+    if params.kind == "ray":
+        from experiments.executors.ray import RayExecutor
+
+        ships_code = params.store is not None
+        return RayExecutor(params.address, work, params.cores, params.gpus, COMPILE_CACHE, ships_code)
+    if params.kind == "slurm":
+        from experiments.executors.slurm import SlurmExecutor
+
+        return SlurmExecutor(params.workers, CACHE / "slurm", work, params.submitit_options())
+    return LocalExecutor(params.workers, COMPILE_CACHE, work)
 
 
 def relative_cost(job: CellJob) -> float:

@@ -65,6 +65,8 @@ def compiled_loss(device_type: str) -> Callable[..., torch.Tensor]:
 class Loop:
     """Model, optimiser and data of one cell, and the lean loop over them."""
 
+    num_devices = 1
+
     def __init__(self, cell: Cell, recipe: store.Recipe, data: TrainingData) -> None:
         self.cell, self.recipe, self.training = cell, recipe, recipe.training
         self.device = torch.device(recipe.device)
@@ -110,6 +112,10 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+
+    def whole_model(self) -> GraniteForCausalLM:
+        """The model as one device can evaluate and save it."""
+        return self.model
 
 
 class MetricsLog:
@@ -157,10 +163,10 @@ def train_cell(job: CellJob) -> None:
 
 
 class CellRun:
-    """One pass over a cell's pending branches."""
+    """One pass over a cell's pending branches, by the loop that `make_loop` makes of a cell, its recipe and data."""
 
-    def __init__(self, job: CellJob) -> None:
-        self.job, self.training = job, job.recipe.training
+    def __init__(self, job: CellJob, make_loop: Callable[[Cell, store.Recipe, TrainingData], Loop] = Loop) -> None:
+        self.job, self.training, self.make_loop = job, job.recipe.training, make_loop
         self.data = self._load_data()
         self.trunk_dir = job.directory / store.TRUNK
         self.trunk_fingerprint = store.fingerprint(job.cell, job.recipe, None)
@@ -172,7 +178,7 @@ class CellRun:
         pending = self.job.pending_steps()
         if not pending:
             return
-        loop = Loop(self.job.cell, self.job.recipe, self.data)
+        loop = self.make_loop(self.job.cell, self.job.recipe, self.data)
         forks = sorted((self._fork(steps) for steps in pending), key=lambda f: f.start)
         for branch in forks:  # A killed run may have left parts of its own.
             shutil.rmtree(self._part(branch.end), ignore_errors=True)
@@ -263,10 +269,11 @@ class CellRun:
         """Evaluates the loop's model and writes checkpoint and record of the branch that ends here."""
         part = self._part(steps)
         text_bytes = self.data.manifest["validation"]["bytes"]
-        measured = validation_loss(loop.model, self.windows, text_bytes, loop.device)
+        model = loop.whole_model()
+        measured = validation_loss(model, self.windows, text_bytes, loop.device)
         if not math.isfinite(measured.loss):
             raise Diverged(f"validation loss {measured.loss} after {steps} steps")
-        checkpoint.save(loop.model, self.data.tokenizer_path, part / "checkpoint")
+        checkpoint.save(model, self.data.tokenizer_path, part / "checkpoint")
         outcome = {"status": "done", "reason": "", **vars(measured)}
         self._put_record(loop, steps, outcome)
 
@@ -303,4 +310,5 @@ class CellRun:
             "seconds": seconds,
             "tokens_per_second": tokens_trained / seconds,
             "host": platform.node(),
+            "num_devices": loop.num_devices,
         }

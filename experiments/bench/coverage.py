@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.launch import worker_pool
+from experiments.pools import worker_pool
 from experiments.project import COMPILE_CACHE, git_revision
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from experiments.bench.optima import check_draws
 from experiments.bench.peers import Peer
-from experiments.launch import worker_pool
+from experiments.pools import worker_pool
 from experiments.project import COMPILE_CACHE, git_revision
 
 if TYPE_CHECKING:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.launch import run_cells, worker_pool
+from experiments.executors.local import LocalExecutor
+from experiments.executors.worker import train_in_worker
+from experiments.launch import run_cells
+from experiments.pools import worker_pool
 from experiments.project import DATA, Project, git_revision
 from experiments.sweep import relative_cost
 from sweeps import store
@@ -65,7 +68,8 @@ def measure_grid(project: Project, grid: SmallGrid) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
         jobs = [CellJob(cell, grid.recipe, DATA.resolve(), Path(scratch), git_revision()) for cell in grid.cells]
-        failures = run_cells(jobs, workers, Path(scratch) / "cache", relative_cost, lambda: None)
+        with LocalExecutor(workers, Path(scratch) / "cache", train_in_worker) as executor:
+            failures = run_cells(jobs, executor, relative_cost, lambda: None)
         ours_seconds = time.perf_counter() - began
         if failures:
             raise RuntimeError(f"{failures[0].cell} of the grid failed: {failures[0].reason}")

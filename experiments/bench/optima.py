@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.launch import worker_pool
+from experiments.pools import worker_pool
 from experiments.project import COMPILE_CACHE
 
 if TYPE_CHECKING:

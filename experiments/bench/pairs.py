@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.launch import ONE_THREAD
+from experiments.pools import ONE_THREAD
 from experiments.project import COMPILE_CACHE
 
 CALIBRATION_STEPS = 20

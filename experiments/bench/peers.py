@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.launch import ONE_THREAD
+from experiments.pools import ONE_THREAD
 from experiments.project import CACHE
 
 

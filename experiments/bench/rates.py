@@ -9,7 +9,10 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from experiments.launch import run_cells, worker_pool
+from experiments.executors.local import LocalExecutor
+from experiments.executors.worker import train_in_worker
+from experiments.launch import run_cells
+from experiments.pools import worker_pool
 from experiments.project import COMPILE_CACHE, DATA, Project, git_revision
 from experiments.sweep import check_device, relative_cost, sweep_progress
 from sweeps import store
@@ -118,8 +121,8 @@ def measure_losses(
             for width in bench.widths
             for seed in bench.seeds
         ]
-        with sweep_progress(jobs) as progress:
-            failures = run_cells(jobs, workers, COMPILE_CACHE, relative_cost, progress.tick)
+        with sweep_progress(jobs) as progress, LocalExecutor(workers, COMPILE_CACHE, train_in_worker) as executor:
+            failures = run_cells(jobs, executor, relative_cost, progress.tick)
         if failures:
             raise RuntimeError(f"{failures[0].cell} failed: {failures[0].reason}")
         found: dict[tuple[int, int], list[float | None]] = {}

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from experiments.bench.grid import NUM_SIZES, measure_grid, shrink
 from experiments.bench.pairs import Launch, Side, paired_ratio, take_turns
-from experiments.launch import worker_pool
+from experiments.pools import worker_pool
 from experiments.project import COMPILE_CACHE, DATA, Project, git_revision
 from models.ladder import Shape
 from sweeps import store

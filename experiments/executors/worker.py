@@ -1,0 +1,33 @@
+"""What a worker does with a cell, on whatever machine it stands."""
+
+from sweeps.train_job import CellJob
+
+MAX_WIDTHS = 64
+
+
+def train_in_worker(job: CellJob, num_devices: int = 1, store_url: str | None = None) -> None:
+    """One cell, a thread a device; without a folder that all machines see, by way of the store at that URL."""
+    import torch
+
+    torch.set_num_threads(1)
+    # Dynamo keeps one compiled step a width and gives up at 8 in a process.
+    torch._dynamo.config.recompile_limit = MAX_WIDTHS
+    if store_url is None:
+        train(job, num_devices)
+        return
+    from experiments.executors.stores import SharedStore
+
+    with SharedStore(store_url).checked_out(job) as here:
+        train(here, num_devices)
+
+
+def train(job: CellJob, num_devices: int) -> None:
+    """The cell on that many devices of this machine."""
+    if num_devices == 1:
+        from sweeps.train import train_cell
+
+        train_cell(job)
+    else:
+        from sweeps.sharded import train_cell_sharded
+
+        train_cell_sharded(job, num_devices)
