@@ -1,5 +1,6 @@
 """The train stage: what is pending of a suite, trained side by side with its progress on the screen."""
 
+import importlib.util
 from collections import Counter
 from functools import partial
 
@@ -12,6 +13,8 @@ from experiments.progress import sweep_progress
 from experiments.project import CACHE, COMPILE_CACHE
 from sweeps.cost import branch_flops, steps_to_train
 from sweeps.train_job import CellJob
+
+PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 
 def report_states(jobs: list[CellJob]) -> None:
@@ -41,7 +44,12 @@ def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
 
 
 def executor_of(params: ExecutorParams) -> Executor:
-    """What trains cells there."""
+    """What trains cells there; raises ValueError where the package for it is not installed."""
+    package = PACKAGES.get(params.kind)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ValueError(
+            f"executor.kind is {params.kind!r} and {package} is not installed: pip install -e '.[{params.kind}]'"
+        )
     work = partial(train_in_worker, num_devices=params.devices_per_cell, store_url=params.store)
     if params.kind == "ray":
         from experiments.executors.ray import RayExecutor

@@ -174,7 +174,7 @@ class Workplace:
 
     def identity(self, tokens: int, cell: str = "w0016-s0") -> dict[str, Any]:
         """The record without what time and place decide."""
-        measured = ("seconds", "tokens_per_second", "host")
+        measured = ("seconds", "tokens_per_second", "host", "num_devices")
         return {key: value for key, value in self.record(tokens, cell).items() if key not in measured}
 
     def weights(self, tokens: int, cell: str = "w0016-s0") -> bytes:

@@ -43,6 +43,23 @@ def bench_train(json_out: Json = None, dry_run: DryRun = False) -> None:
         raise SystemExit(1)  # the two sides did not compute the same losses
 
 
+@app.command("executors")
+def bench_executors(json_out: Json = None, dry_run: DryRun = False) -> None:
+    """What a cell costs that does nothing, on local processes and on Ray."""
+    from rich.console import Console
+
+    from experiments.bench.executors import ExecutorsBench, describe, run, show
+
+    bench, console = ExecutorsBench(), Console()
+    if dry_run:
+        console.print(describe(bench))
+        return
+    result = run(bench, Console(stderr=True))
+    give(result, json_out, lambda: show(result, console))
+    if result["status"] != "ok":
+        raise SystemExit(1)  # slower than promised
+
+
 @app.command("rates")
 def bench_rates(json_out: Json = None, dry_run: DryRun = False) -> None:
     """The best learning rate at several widths, and how activations grow with the width."""

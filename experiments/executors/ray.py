@@ -84,7 +84,7 @@ def _hand_on(done: "Future[None]", outcome: "Future[None]") -> None:
         outcome.set_result(None)
     elif isinstance(error, RayTaskError):
         cause = error.cause
-        cause.add_note(error.traceback_str)
+        cause.add_note(str(error))  # the traceback on that machine
         outcome.set_exception(cause)
     elif isinstance(error, RayError):
         outcome.set_exception(WorkerLost(f"{type(error).__name__}: {' '.join(str(error).split())}"))

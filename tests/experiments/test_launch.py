@@ -1,24 +1,24 @@
-"""The executor: which cell goes first, what a dying worker takes along, who waits for whom."""
+"""The sweep on this machine: which cell goes first, what a dying worker takes along, who waits for whom."""
 
 import fcntl
 import json
-import os
-import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
-from experiments.launch import is_held, next_job, only_one, run_cells
+from experiments.executors.local import LocalExecutor
+from experiments.executors.worker import train_in_worker
+from experiments.launch import ATTEMPTS, next_job, run_cells
+from experiments.locks import is_held, only_one
 from experiments.sweep import relative_cost
 from models.ladder import Shape
 from sweeps import store
 from sweeps.grid import Cell
 from sweeps.train import train_cell
 from sweeps.train_job import CellJob
+from tests.killing import Killer
 
 SHORT, LONG = 61_440, 163_840
 
@@ -74,7 +74,8 @@ def test_a_cell_that_fails_at_once_keeps_what_its_stale_branches_hold(trained, w
     workplace.copy_runs(trained)
     job = replace(workplace.job(learning_rate=0.02), data=workplace.path / "gone")
     cache = workplace.path / "cache"
-    failure, again = run_cells([job, job], 1, cache, relative_cost, lambda: None)
+    with LocalExecutor(1, cache, train_in_worker) as executor:
+        failure, again = run_cells([job, job], executor, relative_cost, lambda: None)
     assert failure == again
     assert "holds no manifest.json" in failure.reason
     assert [job.state(steps) for steps in job.cell.steps] == ["failed", "failed"]
@@ -89,46 +90,30 @@ def test_a_cell_that_fails_at_once_keeps_what_its_stale_branches_hold(trained, w
     assert not list(workplace.path.rglob("record.stale.json"))
 
 
-class Murderer(threading.Thread):
-    """Kills every worker below `parent` that has a file of `cell` open."""
-
-    def __init__(self, parent: int, cell: Path) -> None:
-        super().__init__(daemon=True)
-        self.parent, self.cell = psutil.Process(parent), str(cell)
-        self.killed: list[int] = []
-
-    def run(self) -> None:
-        while self.parent.is_running() and self.parent.status() != psutil.STATUS_ZOMBIE:
-            for worker in self.children():
-                try:
-                    at_it = any(file.path.startswith(self.cell) for file in worker.open_files())
-                except (psutil.NoSuchProcess, psutil.AccessDenied):
-                    continue
-                if at_it and worker.pid not in self.killed:
-                    os.kill(worker.pid, signal.SIGKILL)
-                    self.killed.append(worker.pid)
-            time.sleep(0.02)
-
-    def children(self) -> list[psutil.Process]:
-        try:
-            return self.parent.children()
-        except psutil.NoSuchProcess:
-            return []
-
-
-def test_a_worker_that_dies_takes_its_own_cell_along_and_no_other(trained, workplace) -> None:
+def test_a_worker_that_dies_takes_its_own_cell_along_which_goes_on_with_another(trained, workplace) -> None:
     workplace.set("executor.workers", 2)
     workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, LONG]}])
     running = workplace.start("train")
-    murderer = Murderer(running.pid, (workplace.path / "runs" / "law" / "w0032-s0").resolve())
-    murderer.start()
-    _, err = running.communicate(timeout=200)
-    murderer.join()
+    with Killer(workplace.path / "runs" / "law" / "w0016-s0") as killer:
+        _, err = running.communicate(timeout=200)
+    assert running.returncode == 0, err
+    assert len(killer.killed) == 1
+    assert "w0016-s0: lost its worker (its process was killed); it goes on with another" in err
+    assert "w0032" not in err.replace("w0032-s0 ", "")  # but for the lines of progress
+    for tokens in (SHORT, LONG):
+        assert workplace.identity(tokens) == trained.identity(tokens)
+        assert workplace.weights(tokens) == trained.weights(tokens)
+        assert workplace.record(tokens, "w0032-s0")["status"] == "done"
+
+
+def test_a_cell_that_loses_every_worker_fails_and_the_rest_of_the_sweep_goes_on(trained, workplace) -> None:
+    workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, LONG]}])
+    running = workplace.start("train")
+    with Killer(workplace.path / "runs" / "law" / "w0032-s0", times=ATTEMPTS) as killer:
+        _, err = running.communicate(timeout=200)
     assert running.returncode == 1, err
-    assert len(murderer.killed) == 1
-    assert "failed: w0032-s0: BrokenProcessPool" in err
-    assert "w0016" not in err
+    assert len(killer.killed) == ATTEMPTS
+    assert "failed: w0032-s0: WorkerLost: its process was killed" in err
     for tokens in (SHORT, LONG):
         assert workplace.record(tokens, "w0032-s0")["status"] == "failed"
-        assert workplace.identity(tokens) == trained.identity(tokens)
         assert workplace.weights(tokens) == trained.weights(tokens)

@@ -24,7 +24,7 @@ FIELDS = {
     "params_non_embedding", "params_with_head", "tokens", "unique_tokens", "flops", "flops_6nd", "loss", "loss_se",
     "bits_per_byte", "steps", "batch_tokens", "sequence_length", "learning_rate", "schedule", "precision", "device",
     "compile", "data_digest", "validation_digest", "revision", "versions", "status", "reason", "seconds",
-    "tokens_per_second", "host",
+    "tokens_per_second", "host", "num_devices",
 }  # fmt: skip
 
 
