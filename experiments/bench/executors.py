@@ -46,7 +46,7 @@ def describe(bench: ExecutorsBench) -> str:
     """One paragraph: what would run."""
     return (
         f"{bench.rounds} rounds of {bench.cells:,} cells that do nothing: by `local` on {bench.workers} processes "
-        "beside a bare ProcessPoolExecutor, and by `ray` beside bare Ray tasks; ours with the sweep's order, retries and "
+        "beside a bare ProcessPoolExecutor, by `ray` beside bare Ray tasks; ours with the sweep's order, retries and "
         "progress, each from its start to its end"
     )
 

@@ -109,6 +109,18 @@ REFUSALS = [
     ("tokenizer.vocab_size", 300, "data/corpus was built from other settings than params.yaml has now"),
     ("executor.workers", 0, "executor: workers is 0: give 1 or more, one a core"),
     ("executor.device", "tpu", "executor.device is 'tpu': choose one of cpu, cuda"),
+    ("executor.kind", "dask", "executor.kind is 'dask': choose one of local, ray, slurm"),
+    ("executor.devices_per_cell", 0, "executor: devices_per_cell is 0: give 1 or more"),
+    ("executor.gpu_share", 2, "executor: gpu_share is 2.0: give a part of a GPU above 0, at most 1"),
+    ("executor.address", "auto", "executor: address is given and kind is 'local': set kind to ray, or leave it out"),
+    ("executor.slurm", {"minutes": 9}, "slurm is given and kind is 'local': set kind to slurm, or leave it out"),
+    ("executor", {"kind": "slurm", "slurm": {"minutes": 0}}, "executor.slurm: minutes is 0: give 1 or more"),
+    ("executor.store", "s3://b", "store is 's3://b' and kind is 'local', which needs none: set kind or leave it out"),
+    (
+        "executor",
+        {"device": "cuda", "devices_per_cell": 2},
+        "devices_per_cell is 2 with 2 workers on one machine: set workers to 1, or kind to ray or slurm",
+    ),
 ]
 
 
