@@ -162,7 +162,7 @@ def fit(
         runs, found = fit_own(settings)
     give(found, json_out or (LAW if points is None else None), lambda: print_law(found))
     if html_out is not None:
-        from analysis.pages import fit_page
+        from analysis.pages_law import fit_page
 
         write_html(html_out, *fit_page(runs, found))
 
@@ -191,7 +191,7 @@ def saturation(
         runs, found = own_saturation(settings)
     give(found, json_out or (SATURATION if points is None else None), lambda: print_saturation(found))
     if html_out is not None:
-        from analysis.pages import saturation_page
+        from analysis.pages_saturation import saturation_page
 
         write_html(html_out, *saturation_page(runs, found))
 
@@ -355,9 +355,9 @@ def posttrain(dry_run: DryRun = False, json_out: Json = None) -> None:
 @app.command()
 def report(dry_run: DryRun = False) -> None:
     """Write results/report.html from the results on disk."""
-    from experiments.law import write_law_report
+    from experiments.report import write_own_report
 
-    print(write_law_report(dry_run))
+    print(write_own_report(dry_run))
 
 
 @app.command()

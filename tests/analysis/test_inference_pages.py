@@ -16,7 +16,8 @@ from analysis.page import Section, write_page
 from analysis.pages_inference import QUESTION, inference_page, inference_sections
 from analysis.pages_resources import ability_section
 from analysis.report import write_report
-from analysis.wording_inference import crossing_text, heldout_sentence, law_text, open_between, si_open
+from analysis.wording import plain_between
+from analysis.wording_inference import crossing_text, heldout_sentence, law_text, si_open
 from tests.analysis.inference_rows import DETECTABLE, SETTINGS, SIZES, inference_table
 from tests.analysis.test_pages import texts
 
@@ -213,9 +214,9 @@ def test_sentences_count_what_was_foreseen(table: dict) -> None:
     quality = [law for law in table["laws"] if law["law"] == "quality"]
     assert heldout_sentence(quality).startswith("No law of speed has the five sizes that a prediction")
     assert heldout_sentence(quality).endswith(said.rpartition("prediction. ")[2])
-    assert open_between([None, 2.0]) == "2 or less"
+    assert plain_between([None, 2.0]) == "2 or less"
     assert si_open([1500, None]) == "1.5k or more"
-    assert open_between([None, None]) == "open"
+    assert plain_between([None, None]) == "open"
 
 
 def test_a_small_table_has_a_page_that_says_what_is_missing() -> None:
