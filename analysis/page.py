@@ -19,8 +19,8 @@ LONG_WORDS, WORDS = 60, 26  # characters of a cell from which it is broken
 USUAL_HEIGHT = 440  # pixels of a figure that says nothing of its height
 SENTENCE_ENDS = re.compile(r"(?<=[.:;]) (?=[A-Z(\"])")
 POWER = re.compile(r"\^(-?[\w.]*\w)")
-NUMBER = re.compile(r"[-+<>~]?\s*[\d.]|-?$")
-WITH_INTERVAL = re.compile(r"(.+?\S) (\([^()]*(?: to | or more| or less|open| a parameter)[^()]*\))(.*)", re.DOTALL)
+NUMBER = re.compile(r"[-+<>~]?\s*[\d.,]+[kMGTPE%]?(?:$| \(| to | of | or )|-$")
+WITH_INTERVAL = re.compile(r"(.+?\S) (\([^()]*(?: to | or more| or less|open| a parameter)[^()]*\))([^()]*)")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Section:
             column: [bool(NUMBER.match(row[column])) for row in self.rows if row[column]]
             for column in range(1, len(self.columns))
         }
-        return {column for column, numbers in told.items() if 2 * sum(numbers) < len(numbers)}
+        return {column for column, numbers in told.items() if 2 * sum(numbers) <= len(numbers)}
 
 
 def write_page(out: Path | str, title: str, sections: Sequence[Section]) -> None:
