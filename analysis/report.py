@@ -9,6 +9,8 @@ from pathlib import Path
 from analysis.answers import Answer
 from analysis.page import Section, render
 
+TITLE = "What does scale buy?"
+SUBTITLE = "The questions, each with its main number, its 95% interval and one sentence; the evidence is below."
 LIBRARIES = ("numpy", "pandas", "plotly", "scipy")
 
 
@@ -58,15 +60,18 @@ def halves(sections: Sequence[Section]) -> list[bool]:
     return found
 
 
-def write_report(groups: Sequence[Group], out: Path | str, provenance: Mapping) -> None:
+def write_report(
+    groups: Sequence[Group], out: Path | str, provenance: Mapping, title: str = TITLE, subtitle: str = SUBTITLE
+) -> None:
     """Write the report to `out`, whole or not at all.
 
     `provenance` is what the caller knows about where the results come from: a mapping of names to strings or to
-    further mappings (digests, revisions); the versions that draw this page are added to its `versions`.
+    further mappings (digests, revisions); the versions that draw this page are added to its `versions`. `title` and
+    `subtitle` head the page.
     """
     shown = [group for group in groups if group.sections or group.remedy]
     told = flatten({**provenance, "versions": library_versions(provenance)})
-    render(out, "report.html.j2", groups=shown, provenance=told)
+    render(out, "report.html.j2", groups=shown, provenance=told, title=title, subtitle=subtitle)
 
 
 def library_versions(provenance: Mapping) -> dict[str, str]:

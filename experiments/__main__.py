@@ -353,11 +353,27 @@ def posttrain(dry_run: DryRun = False, json_out: Json = None) -> None:
 
 
 @app.command()
-def report(dry_run: DryRun = False) -> None:
-    """Write results/report.html from the results on disk."""
+def report(
+    against: Annotated[
+        str | None, typer.Option(help="A git revision, or a folder with another sweep's results: compare with it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Of the comparison; results/comparison.html unless said.")] = None,
+    dry_run: DryRun = False,
+    json_out: Json = None,
+) -> None:
+    """Write results/report.html from the results on disk, or these results beside another sweep's."""
     from experiments.report import write_own_report
 
-    print(write_own_report(dry_run))
+    if against is None:
+        if out is not None or json_out is not None:
+            raise ValueError("report: --out and --json are about a comparison: name the other side with --against")
+        print(write_own_report(dry_run))
+        return
+    from experiments.compare import COMPARISON, compare_with, print_comparison
+
+    page = out or COMPARISON
+    found = compare_with(against, None if dry_run else page)
+    give(found, json_out, lambda: print_comparison(found, None if dry_run else page))
 
 
 @app.command()

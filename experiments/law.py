@@ -1,5 +1,6 @@
 """The law stage: records to points.csv, points to law.json."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -77,13 +78,14 @@ def heldout_sentence(held: dict[str, Any]) -> str:
     )
 
 
-def read_law() -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The runs and their law; None where the stage has not run. Raises ValueError if they do not belong."""
+def read_law(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
+    """The runs and their law in a folder of results; None where the stage has not run. Raises ValueError if they do not belong."""
     from analysis.points import file_digest, read_points
 
-    if not LAW.exists() or not POINTS.exists():
+    path, table = folder / LAW.name, folder / POINTS.name
+    if not path.exists() or not table.exists():
         return None
-    law = store.read_json(LAW)
-    if law["inputs"].get(POINTS.name) != file_digest(POINTS):
-        raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
-    return read_points(POINTS), law
+    law = store.read_json(path)
+    if law["inputs"].get(table.name) != file_digest(table):
+        raise ValueError(f"{path} was fitted to another {table}: run `dvc repro law`")
+    return read_points(table), law
