@@ -67,13 +67,13 @@ def law_parts(here: Side, there: Side, one: Found) -> list[Section]:
     assert here.law is not None
     assert there.law is not None
     names, sides = (here.name, there.name), (here.law, there.law)
-    rows = [
-        (MEANINGS.get(row["name"], row["name"]), value_text(row, 0, 4), value_text(row, 1, 4),
+    rows: list[Sequence[str]] = [
+        (MEANINGS.get(row["name"]) or row["name"], value_text(row, 0, 4), value_text(row, 1, 4),
          f"{plain(row['difference'])} ({plain_between(row['ci95'])})", "yes" if row["moved"] else "no")
         for row in one["rows"]
     ]  # fmt: skip
     if one.get("heldout_error") and all(one["heldout_error"]):
-        rows.append(("mean error on held-out cells", *map(percent, one["heldout_error"]), "-", "-"))
+        rows.append(["mean error on held-out cells", *map(percent, one["heldout_error"]), "-", "-"])
     note = f"{JUDGED.get(one['judged_by'], '')} Where they share runs, the intervals of the difference are too wide."
     header = ("", *names, "difference (95%)", "leaves out 0")
     sections = [Section("Both laws", note, None, header, rows)] if rows else []

@@ -79,7 +79,10 @@ def heldout_sentence(held: dict[str, Any]) -> str:
 
 
 def read_law(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The runs and their law in a folder of results; None where the stage has not run. Raises ValueError if they do not belong."""
+    """The runs and their law in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     from analysis.points import file_digest, read_points
 
     path, table = folder / LAW.name, folder / POINTS.name

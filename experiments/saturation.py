@@ -39,7 +39,10 @@ def saturation_of_table(
 
 
 def read_saturation(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The table and what was found in it, in a folder of results; None where the stage has not run. Raises ValueError if they do not belong."""
+    """The table and what was found in it, in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     from analysis.points import file_digest, read_points
 
     path, table = folder / SATURATION.name, folder / POINTS.name

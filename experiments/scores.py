@@ -73,7 +73,10 @@ def write_scores(project: Project) -> "pd.DataFrame":
 
 
 def read_emergence(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The scores and their labels in a folder of results; None where the stage has not run. Raises ValueError if they do not belong."""
+    """The scores and their labels in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     import pandas as pd
 
     from analysis.points import file_digest
