@@ -25,6 +25,7 @@ Table = Mapping[str, Any]
 Tabled = tuple[pd.DataFrame, Table]
 Interval = Sequence[float | None]
 LEVELS = (2.5, 97.5)
+MACHINE = ("processor", "system", "revision")
 PARTS = ("law", "saturation", "emergence", "inference", "longcontext")
 
 
@@ -51,8 +52,14 @@ def compare(here: Side, there: Side) -> dict[str, Any]:
     for part in PARTS:
         pair = getattr(here, part), getattr(there, part)
         missing = [name for name, one in zip((here.name, there.name), pair, strict=True) if one is None]
-        found[part] = {"missing": missing} if missing else told[part](*pair)
+        same = not missing and inputs_of(pair[0]) == inputs_of(pair[1])
+        found[part] = {"missing": missing} if missing else {**told[part](*pair), "same_inputs": same}
     return found | {"params": varied(here.params, there.params), "provenance": varied(facts(here), facts(there))}
+
+
+def inputs_of(one: Tabled | Table) -> Mapping[str, str]:
+    """The digests of what a result was made from."""
+    return (one[1] if isinstance(one, tuple) else one).get("inputs", {})
 
 
 def difference(value: float, ends: Interval, other: float, other_ends: Interval) -> dict[str, Any]:
@@ -231,9 +238,9 @@ def facts(side: Side) -> dict[str, str]:
             if tabled is not None and name in tabled[0]:
                 found[f"{part}: {name}"] = ", ".join(sorted(set(map(str, tabled[0][name]))))
     for part, table in (("inference", side.inference), ("longcontext", side.longcontext)):
-        found |= {f"{part}: {name}": str(value) for name, value in (table or {}).get("machine", {}).items()}
-    tables = {part: getattr(side, part) for part in PARTS}
-    for part, one in tables.items():
-        inputs = (one[1] if isinstance(one, tuple) else one or {}).get("inputs", {})
-        found |= {f"{part}: {name}": digest for name, digest in inputs.items()}
+        machine = (table or {}).get("machine", {})
+        found |= {f"{part}: {name}": str(machine[name]) for name in MACHINE if name in machine}
+    for part in PARTS:
+        one = getattr(side, part)
+        found |= {f"{part}: {name}": digest for name, digest in (inputs_of(one) if one else {}).items()}
     return found

@@ -99,7 +99,7 @@ def against_each_other(
             error_y=bars(y, ends[1], color), text=[row["name"] for row in own],
             hovertemplate="%{text}<br>%{x:.3g} and %{y:.3g}<extra></extra>",
         )  # fmt: skip
-    axis = {"type": "log", "dtick": "D2", "tickformat": "~s"} if is_log else {"range": span}
+    axis = {"type": "log", "dtick": "D2", "tickformat": "~s" if span[0] > 1 else "~g"} if is_log else {"range": span}
     figure.update_layout(
         xaxis={**axis, "title": {"text": f"{what}, {names[0]}"}},
         yaxis={**axis, "title": {"text": f"{what}, {names[1]}"}},

@@ -22,11 +22,23 @@ function draw(name) {
   Plotly.react("figure-" + name, figure.data, dressed(figure.layout, figure.layout.height === 440), CONFIG);
   drawn.add(name);
 }
+// One figure a task, what is in sight first, so that the first can be used while others are drawn.
+const waiting = new Set();
+function drawNext() {
+  const distance = place => Math.abs(place.getBoundingClientRect().top);
+  const [next] = [...waiting].sort((one, other) => distance(one) - distance(other));
+  if (!next) return;
+  waiting.delete(next);
+  if (!drawn.has(next.id.slice("figure-".length))) draw(next.id.slice("figure-".length));
+  setTimeout(drawNext);
+}
 const nearby = new IntersectionObserver(seen => {
+  const idle = waiting.size === 0;
   for (const { target, isIntersecting } of seen) if (isIntersecting) {
     nearby.unobserve(target);
-    draw(target.id.slice("figure-".length));
+    waiting.add(target);
   }
+  if (idle) setTimeout(drawNext);
 }, { rootMargin: "600px 0px" });
 const places = [...document.querySelectorAll(".figure")];
 places.forEach(place => nearby.observe(place));

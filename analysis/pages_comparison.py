@@ -59,6 +59,7 @@ def answer_of(one: Found) -> Answer:
         changed = [f"{row['name']} ({row['here']}, now {row['there']})" for row in one.get(key, ())]
         said += f" Other {what}: {listed(changed)}." if changed else ""
     alone = [f"{len(one.get(f'only_{side}', ()))} only {side}" for side in ("here", "there") if one.get(f"only_{side}")]
+    said += " Both are made from the same inputs." * one["same_inputs"]
     return Answer(f"{len(moved)} of {len(one['rows'])}", "numbers moved", said + f" {', '.join(alone)}." * bool(alone))
 
 
