@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis.answers import Answer, listed
+from analysis.answers import MOST_NAMED, Answer, listed
 from analysis.comparison import PARTS, Side
 from analysis.figures_comparison import against_each_other, frontiers, laws_by_size
 from analysis.page import Section
@@ -54,13 +54,19 @@ def answer_of(one: Found) -> Answer:
     if "forms" in one:
         return Answer("-", "", f"The laws have other forms: {listed(one['forms'])}.")
     moved = [row["name"] for row in one["rows"] if row["moved"]]
-    said = f"Moved beyond their intervals: {listed(moved)}." if moved else "No number moved beyond its interval."
+    said = f"Moved beyond their intervals: {first_of(moved)}." if moved else "No number moved beyond its interval."
     for key, what in (("labels", "labels"), ("curves", "curves"), ("statuses", "rows")):
         changed = [f"{row['name']} ({row['here']}, now {row['there']})" for row in one.get(key, ())]
-        said += f" Other {what}: {listed(changed)}." if changed else ""
+        said += f" Other {what}: {first_of(changed)}." if changed else ""
     alone = [f"{len(one.get(f'only_{side}', ()))} only {side}" for side in ("here", "there") if one.get(f"only_{side}")]
     said += " Both are made from the same inputs." * one["same_inputs"]
     return Answer(f"{len(moved)} of {len(one['rows'])}", "numbers moved", said + f" {', '.join(alone)}." * bool(alone))
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first few of names that hold commas themselves."""
+    more = len(names) - MOST_NAMED
+    return "; ".join(names[:MOST_NAMED]) + f"; and {more} more" * (more > 0)
 
 
 def law_parts(here: Side, there: Side, one: Found) -> list[Section]:

@@ -74,16 +74,22 @@ def read_side(name: str, folder: Path, params: Path) -> "Side":
     """The results in a folder; raises ValueError where it holds none, or some that cannot be read."""
     from analysis.comparison import Side
 
-    tables = [store.read_json(path) if path.exists() else None for path in (
-        folder / inference.INFERENCE.name, folder / longcontext_report.LONGCONTEXT.name
-    )]  # fmt: skip
-    pairs = (
-        law.read_law(folder), saturation.read_saturation(folder), scores.read_emergence(folder),
-    )  # fmt: skip
+    pairs = law.read_law(folder), saturation.read_saturation(folder), scores.read_emergence(folder)
+    tables = [read_rows(folder / path.name) for path in (inference.INFERENCE, longcontext_report.LONGCONTEXT)]
     if not any(one is not None for one in (*pairs, *tables)):
         remedy = "run `dvc repro law`" if name == HERE else REMEDY
         raise ValueError(f"{'results' if name == HERE else f'--against {name}'} holds no results to compare: {remedy}")
     return Side(name, *pairs, *tables, params=flat_params(params))
+
+
+def read_rows(path: Path) -> dict[str, Any] | None:
+    """A table of measured rows; None where it is not there. Raises ValueError where it has none."""
+    if not path.exists():
+        return None
+    table = store.read_json(path)
+    if not table.get("rows"):
+        raise ValueError(f"{path} holds no rows: make it again")
+    return table
 
 
 def flat_params(path: Path) -> dict[str, str]:

@@ -89,6 +89,6 @@ def read_law(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | N
     if not path.exists() or not table.exists():
         return None
     law = store.read_json(path)
-    if law["inputs"].get(table.name) != file_digest(table):
+    if law.get("inputs", {}).get(table.name) != file_digest(table):
         raise ValueError(f"{path} was fitted to another {table}: run `dvc repro law`")
     return read_points(table), law

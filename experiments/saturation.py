@@ -49,7 +49,7 @@ def read_saturation(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, An
     if not path.exists() or not table.exists():
         return None
     found = store.read_json(path)
-    if found["inputs"].get(table.name) != file_digest(table):
+    if found.get("inputs", {}).get(table.name) != file_digest(table):
         raise ValueError(f"{path} was made from another {table}: run `dvc repro saturation`")
     return read_points(table), found
 

@@ -85,7 +85,7 @@ def read_emergence(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any
     if not path.exists() or not table.exists():
         return None
     found = store.read_json(path)
-    if found["inputs"].get(table.name) != file_digest(table):
+    if found.get("inputs", {}).get(table.name) != file_digest(table):
         raise ValueError(f"{path} was made from another {table}: run `dvc repro emergence`")
     return pd.read_csv(table), found
 

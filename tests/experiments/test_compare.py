@@ -1,6 +1,7 @@
 """`scalelab report --against`: the committed results beside changed ones, in a folder and in a revision."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from playwright.sync_api import Page
 
 from tests.browsing import complaints_of, see_all
 
+COMMAND = re.compile(r"^scalelab report .+$", re.MULTILINE)
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
 
@@ -69,7 +71,7 @@ def test_a_folder_is_compared(newcomer, changed: Path, page: Page) -> None:
     assert complaints == []
 
 
-def test_a_revision_is_compared_as_a_folder_is(newcomer, changed: Path) -> None:
+def test_a_revision_is_compared_as_a_folder_is(newcomer, changed: Path, root: Path) -> None:
     code, said, _ = newcomer.scalelab("report", "--against", "other", "--dry-run")
     assert code == 0
     assert "law: 1 of 7 numbers moved. Moved beyond their intervals: E." in said
@@ -81,6 +83,11 @@ def test_a_revision_is_compared_as_a_folder_is(newcomer, changed: Path) -> None:
     by_folder, by_revision = (newcomer.result("report", "--against", what) for what in ("other", "sweep"))
     assert json.dumps(by_revision).replace('"sweep"', '"other"') == json.dumps(by_folder)
     assert (newcomer.path / "results/comparison.html").exists()
+    commands = COMMAND.findall((root / "docs/comparing.md").read_text())
+    assert len(commands) == 3
+    for command in commands:
+        words = command.replace("REVISION", "sweep").replace("../other-sweep", "other").split()
+        assert newcomer.scalelab(*words[1:])[0] == 0, command
 
 
 def test_what_cannot_be_compared_is_refused_in_a_line(newcomer, changed: Path) -> None:
@@ -93,6 +100,11 @@ def test_what_cannot_be_compared_is_refused_in_a_line(newcomer, changed: Path) -
     assert "--out results cannot be written" in newcomer.refusal("report", "--against", "other", "--out", "results")
     (changed / "results/law.json").write_text('{"inputs": {}}')
     assert "was fitted to another" in newcomer.refusal("report", "--against", "other")
+    (changed / "results/law.json").write_text("{}")
+    assert "was fitted to another" in newcomer.refusal("report", "--against", "other")
+    (changed / "results/inference.json").write_text("{}")
+    (changed / "results/law.json").unlink()
+    assert "inference.json holds no rows" in newcomer.refusal("report", "--against", "other")
     (changed / "results/law.json").write_text("no json")
     assert "law.json" in newcomer.refusal("report", "--against", "other")
     shutil.rmtree(newcomer.path / "results")
