@@ -124,13 +124,13 @@ def isoflop(points: pd.DataFrame, law: dict) -> go.Figure:
         color = sample_colorscale("Viridis", [0.28 + 0.52 * index / (NUM_BUDGETS - 1)])[0]
         tokens = budget / (FLOPS_PER_PARAM_TOKEN * reach)
         line = {"x": reach, "y": fitted.loss(reach, tokens), "mode": "lines", "line": {"color": color, "width": 2}}
-        figure.add_scatter(**line, name=f"{budget:.1e}", legendgroup=str(index), hoverinfo="skip")
+        figure.add_scatter(**line, name=si(budget, 2), legendgroup=str(index), hoverinfo="skip")
         rows = points[nearest == index]
         moved = fitted.loss(rows["params"], budget / (FLOPS_PER_PARAM_TOKEN * rows["params"]))
         factor = rows["loss"] / fitted.loss(rows["params"], rows["tokens"])
         figure.add_scatter(
             x=rows["params"], y=moved * factor, mode="markers", marker={"color": color, "size": 8}, text=_labels(rows),
-            name=f"runs {budget:.1e}", legendgroup=str(index), showlegend=False,
+            name=f"runs {si(budget, 2)}", legendgroup=str(index), showlegend=False,
             hovertemplate="%{text}<br>at %{x:.3s} parameters %{y:.4f}<extra></extra>",
         )  # fmt: skip
     best, best_tokens = fitted.optimal(budgets)

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from analysis.figures import BAND, COUNT_AXIS, GREY, SEED_SYMBOLS, colors_of, styled
 from analysis.inference import law_values
 from analysis.panels import Place, label_axes, wrapped
-from analysis.wording import si
-from analysis.wording_inference import axis_name, line_text, open_between, setting_text, size_text
+from analysis.wording import plain_between, si
+from analysis.wording_inference import axis_name, line_text, setting_text, size_text
 
 Table = Mapping[str, Any]
 SETTING = ("prompt", "output", "batch")
@@ -43,7 +43,7 @@ def ratios(table: Table) -> go.Figure | None:
             name=size_text(own[0]), error_x=bars(values, [row["ci95"] for row in own], colors[size]),
             marker={"color": colors[size], "size": 7,
                     "symbol": [SEED_SYMBOLS[settings.index(setting(row)) % len(SEED_SYMBOLS)] for row in own]},
-            text=[f"{contest_name(row)}<br>{size_text(row)}, {setting_text(row)}<br>{open_between(row['ci95'])}"
+            text=[f"{contest_name(row)}<br>{size_text(row)}, {setting_text(row)}<br>{plain_between(row['ci95'])}"
                   for row in own],
             hovertemplate="%{text}<br>%{x:.3g} times faster<extra></extra>",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `--html` writes: title and sections of a fit, a forecast, a design, continued curves and saturation."""
+"""What `--html` writes: title and sections of a forecast, a design and continued curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,71 +7,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import figures, figures_isoflop, figures_saturation
+from analysis import figures
 from analysis.curves.table import Curve
 from analysis.forecast import Forecaster
-from analysis.laws import LAWS, Array
+from analysis.laws import Array
 from analysis.page import Section
-from analysis.wording import curve_name, data_name, saturation_law, saturation_tokens, si_between
+from analysis.wording import plain, plain_between, si
 
 Page = tuple[str, list[Section]]
 NUM_BUDGETS = 40  # places at which a forecast is drawn
-
-
-def fit_page(points: pd.DataFrame, law: Mapping[str, Any]) -> Page:
-    """The law with its figures, approaches 1 and 2 where the table allows them, its rivals and its diagnostics."""
-    content = dict(law)
-    columns = set(LAWS[law["law"]].columns)
-    note = (
-        f"L = {law['formula']}, fitted to {law['num_points']} runs of {law['num_sizes']} sizes by {law['estimator']}; "
-        f"objective {law['objective']:.9g}, reached by {law['starts_agreeing']} of {law['starts']} starts."
-    )
-    values = {**law["params"], **{name: law["exponents"][name] for name in ("a", "b") if law["exponents"]}}
-    ends = law["ci95"] | {name: law["exponents"][f"{name}_ci95"] for name in ("a", "b") if law["exponents"]}
-    rows = [(name, f"{value:.6g}", between(ends[name])) for name, value in values.items()]
-    sections = [Section("The law", note, None, ("", "estimate", "95% interval"), rows)]
-    # A law that reads the unique tokens has no one curve a size: its figures would draw it as if nothing repeated.
-    if "unique_tokens" in columns:
-        sections.append(
-            Section("Figures", "The law depends on the unique tokens of every run: no curve shows all runs.")
-        )
-    elif "tokens" in columns:
-        sections.append(Section("Loss against tokens", "", figures.loss_against_tokens(points, content)))
-    else:
-        sections.append(Section("Loss against parameters", "", figures.loss_against_params(points, content)))
-    if law["exponents"] and "unique_tokens" not in columns:
-        sections.append(Section("Equal compute", "", figures.isoflop(points, content)))
-        sections.append(Section("The compute-optimal frontier", "", figures.frontier(points, content)))
-    if columns == {"params", "tokens"}:
-        sections.append(Section("What the law misses", "", figures.residuals(points, content)))
-    sections += approach_sections(points, law["approaches"])
-    if law["heldout"] and columns == {"params", "tokens"}:
-        held = figures.predicted_against_measured(points, content)
-        sections.append(Section("Predicted before it was seen", "", held))
-    ranked = [
-        (row["name"], percent(row["mean_abs_rel_error"]), percent(row["best_run_rel_error"]), row["reason"])
-        for row in law["selection"]
-    ]
-    if ranked:
-        header = ("on held-out compute", "mean error", "at the best run", "")
-        sections.append(Section("Other forms, estimators and approaches", "", None, header, ranked))
-    if law["diagnostics"]:
-        found = [[finding[key] for key in ("name", "severity", "message", "remedy")] for finding in law["diagnostics"]]
-        sections.append(Section("Before you trust it", "", None, ("name", "severity", "what", "remedy"), found))
-    return f"Scaling law of {', '.join(law['inputs']) or 'the runs'}", sections
-
-
-def approach_sections(points: pd.DataFrame, approaches: Mapping[str, Any]) -> list[Section]:
-    """Approaches 1 and 2: their runs and their optima, or why the table does not allow them."""
-    drawn = {"approach 1": figures_isoflop.training_envelope, "approach 2": figures_isoflop.isoflop_profiles}
-    sections = []
-    for name, found in approaches.items():
-        if "refused" in found:
-            sections.append(Section(name.capitalize(), f"Refused: {found['refused']}."))
-            continue
-        sections.append(Section(name.capitalize(), "", drawn[name](points, found)))
-        sections.append(Section(f"Best runs by {name}", "", figures_isoflop.optimal_runs(found)))
-    return sections
 
 
 def forecast_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
@@ -91,14 +35,14 @@ def forecast_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
         error_y={"type": "data", "symmetric": False, "color": figures.ACCENT, **bar},
     )  # fmt: skip
     figure.update_layout(xaxis=figures.FLOPS_AXIS, yaxis={"type": "log", "title": {"text": "loss, nats a token"}})
-    rows = [("loss", f"{found['loss']:.4f}", between(found["pi95"]) + " (95% of further runs)")]
+    rows = [("loss", f"{found['loss']:.4f}", plain_between(found["pi95"], 4) + " (95% of further runs)")]
     for name in ("params", "tokens"):
-        spread = between(found[f"{name}_ci95"]) if f"{name}_ci95" in found else ""
-        rows.append((name, f"{found[name]:.4g}", spread))
+        spread = plain_between(found[f"{name}_ci95"], 4) if f"{name}_ci95" in found else ""
+        rows.append((name, plain(found[name], 4), spread))
     header = ("", "forecast", "95% interval")
     section = Section("Forecast", "; ".join(found["warnings"]), figures.styled(figure, ""), header, rows)
-    served = f" and {found['tokens_served']:.3g} tokens served" if "tokens_served" in found else ""
-    return f"Loss {found['loss']:.4f} for {found.get('flops', flops):.3g} FLOPs{served}", [section]
+    served = f" and {si(found['tokens_served'])} tokens served" if "tokens_served" in found else ""
+    return f"Loss {found['loss']:.4f} for {si(found.get('flops', flops))} FLOPs{served}", [section]
 
 
 def design_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
@@ -119,14 +63,14 @@ def design_page(forecaster: Forecaster, found: Mapping[str, Any]) -> Page:
     rows = [
         (
             str(number),
-            f"{run['params']:.4g}",
-            f"{run['tokens']:.4g}",
-            f"{run['flops']:.4g}",
+            plain(run["params"], 4),
+            plain(run["tokens"], 4),
+            si(run["flops"]),
             f"{run['remaining_sd']:.0%}",
         )
         for number, run in enumerate(found["runs"], start=1)
     ]
-    note = f"To narrow the forecast at {found['forecast_flops']:.3g} FLOPs. Shaded: the sizes and tokens of the fit."
+    note = f"To narrow the forecast at {si(found['forecast_flops'])} FLOPs. Shaded: the sizes and tokens of the fit."
     header = ("run", "parameters", "tokens", "FLOPs", "forecast's spread left")
     section = Section("The next runs", note, figures.styled(figure, ""), header, rows)
     return f"{len(runs)} runs worth their cost", [section]
@@ -153,24 +97,6 @@ def curves_page(curves: Sequence[Curve], rows: pd.DataFrame) -> Page:
     return f"{len(sections)} curves continued", sections
 
 
-def saturation_page(points: pd.DataFrame, found: Mapping[str, Any]) -> Page:
-    """Curves, elasticities, and D_sat against size."""
-    content = dict(found)
-    header = ("parameters", "data", "curve", *(f"D_sat, eps {eps:g}" for eps in found["eps"]))
-    rows = []
-    for size in found["sizes"]:
-        told = [f"{saturation_tokens(entry, size)} ({si_between(entry['ci95'])})" for entry in size["d_sat"]]
-        rows.append((f"{size['params']:,.0f}", data_name(size), curve_name(size), *told))
-    note = (
-        "D_sat is the number of tokens from which the elasticity of the loss, -d ln L / d ln D, stays below eps: "
-        "doubling the data beyond it lowers the loss by less than 0.7 eps. In brackets 95% intervals; > means that the "
-        "longest run had not reached it, < that the shortest had. A curve has no end (a power law), a floor, or stops; "
-        f"with it the weight of the evidence. Of {', '.join(found['inputs']) or 'the runs'}. "
-    ) + "; ".join(saturation_law(law) for law in found["law"])
-    drawn = [Section(title, caption, draw(points, content)) for _, draw, title, caption in figures_saturation.FIGURES]
-    return "When does a size stop improving?", [Section("D_sat", note, None, header, rows), *drawn]
-
-
 def add_band(figure: go.Figure, x: Array, middle: Array, low: Array, high: Array, name: str) -> None:
     """A line and the band around it."""
     figure.add_scatter(
@@ -182,13 +108,3 @@ def add_band(figure: go.Figure, x: Array, middle: Array, low: Array, high: Array
     figure.add_scatter(
         x=x, y=middle, mode="lines+markers" if len(x) < 30 else "lines", line=line, name=name, hovertemplate=hover
     )
-
-
-def between(ends: Sequence[float]) -> str:
-    """An interval."""
-    return f"{ends[0]:.4g} to {ends[1]:.4g}"
-
-
-def percent(value: float | None) -> str:
-    """A share, or a dash."""
-    return "-" if value is None else f"{value:.2%}"

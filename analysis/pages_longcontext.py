@@ -49,6 +49,10 @@ INTERVALS = (
     "Tango's for paired differences; where it is graded, the bootstrap, paired for differences, with one item more at "
     "the end of the scale, so that scores that do not vary have a width too."
 )
+STEPS = {
+    WITHOUT_CALLS: f"{WITHOUT_CALLS} runs programs without calls.",
+    DEEPER: f"{DEEPER} lets them ask solvers that ask the model.",
+}
 QUESTION = "What answers questions about a text that no window holds?"
 
 
@@ -72,12 +76,19 @@ def summary_sections(table: Table) -> list[Section]:
 def length_section(table: Table) -> list[Section]:
     """Scores against length."""
     note = (
-        f"{model_sentence(table['model'])} A panel a task, with how much of n lines it takes to answer. The dotted "
-        f"line is what guessing scores. {INTERVALS} Sealed programs cannot look at the text, only ask the model about "
-        f"it; open ones (dashed) may. {by_profile(table, lambda one: rot_sentence(table, one))} "
-        f"{unanswered_sentence(table['rows'])}"
+        f"A panel a task, with how much of n lines it takes to answer. The dotted line is what guessing scores. "
+        f"{model_sentence(table['model'])} {INTERVALS} {profile_sentence(table)} "
+        f"{by_profile(table, lambda one: rot_sentence(table, one))} {unanswered_sentence(table['rows'])}"
     )
-    return [Section("Scores as texts grow", note.strip(), score_against_length(table))]
+    return [Section("Scores as texts grow", " ".join(note.split()), score_against_length(table))]
+
+
+def profile_sentence(table: Table) -> str:
+    """What programs may do, of the profiles that the figure has."""
+    drawn = {row["profile"] for row in table["rows"]}
+    sealed = "Sealed programs cannot look at the text, only ask the model about it" * ("sealed" in drawn)
+    opened = "open ones (dashed) may" if sealed else "Programs are open (dashed): they may look at the text"
+    return "; ".join(filter(None, (sealed, opened * ("open" in drawn)))) + "." * bool(drawn & {"sealed", "open"})
 
 
 def by_profile(table: Table, say: Callable[[str], str]) -> str:
@@ -91,8 +102,9 @@ def cost_section(table: Table) -> list[Section]:
     noted, shared = noted_windows(table), shared_windows(table)
     others = f", crosses {windows_text(shared)}, the longest that all arms have" if shared not in (None, noted) else ""
     note = (
-        f"Tokens that the model reads and writes for an item. Circles are {windows_text(noted)}{others}; hollow where "
-        "programs are open. The mean is over the tasks that all arms have at that length."
+        f"Tokens that the model reads and writes for an item. Circles are {windows_text(noted)}{others}"
+        + "; hollow where programs are open" * any(row["profile"] == "open" for row in table["rows"])
+        + ". The mean is over the tasks that all arms have at that length."
     )
     return [Section("What a right answer costs", note, score_against_tokens(table))]
 
@@ -109,13 +121,17 @@ def comparison_section(table: Table) -> list[Section]:
         "recursive model; the best is chosen on the same items, which favours it; chance is what guessing scores. "
         f"Differences are {SOLVER} less the other on the same items, with paired 95% intervals, each for itself; "
         "tokens are how many times the baseline's, with the interval of the paired bootstrap. "
-        f"{WITHOUT_CALLS} runs programs without calls, {DEEPER} lets them ask solvers that ask the model. {told}"
+        + " ".join(
+            filter(None, [*(STEPS[arm] * any(row["arm"] == arm for row in table["rows"]) for arm in STEPS), told])
+        )
     )
     header = (
         "task", "programs", "reads", "windows", "chance", SOLVER, "best baseline", "difference", "tokens, times",
         f"less {WITHOUT_CALLS}", f"less {DEEPER}", "calls", "seconds",
     )  # fmt: skip
-    return [Section(f"{SOLVER} against the best baseline", note, None, header, rows)] if rows else []
+    told_columns = [place for place, cells in enumerate(zip(*rows, strict=True)) if set(cells) != {"-"}]
+    header, rows = ([tuple(line[place] for place in told_columns) for line in lines] for lines in ([header], rows))
+    return [Section(f"{SOLVER} against the best baseline", note, None, header[0], rows)] if rows else []
 
 
 def comparison_cells(table: Table, one: Comparison) -> Sequence[str]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.page import Section
-from analysis.wording import si
-from analysis.wording_inference import factor, open_between, setting_text, size_text
+from analysis.wording import plain_between, si
+from analysis.wording_inference import factor, setting_text, size_text
 
 Table = Mapping[str, Any]
 NEAR = 0.15  # a speed foreseen within this share of the measured one is near it
@@ -123,4 +123,4 @@ def ability_texts(told: Table | None) -> Sequence[str]:
 
 def delta_text(told: Table | None) -> str:
     """A change with its interval; a dash where there is none."""
-    return f"{told['delta']:+.2g} ({open_between(told['ci95'])})" if told else "-"
+    return f"{told['delta']:+.2g} ({plain_between(told['ci95'])})" if told else "-"

@@ -13,7 +13,7 @@ from analysis.figures_serving import (
     products,
 )
 from analysis.page import Section
-from analysis.wording import si
+from analysis.wording import plain_between, si
 from analysis.wording_inference import (
     VERDICTS,
     axis_name,
@@ -22,7 +22,6 @@ from analysis.wording_inference import (
     coefficient_text,
     factor,
     law_text,
-    open_between,
     residual_text,
     setting_text,
     size_text,
@@ -145,4 +144,4 @@ def besides(found: Table, contrast: Mapping[str, Any]) -> str:
 
 def change(contrast: Mapping[str, Any]) -> str:
     """A difference with its interval."""
-    return f"{contrast['difference']:+.3g} ({open_between(contrast['ci95'])})"
+    return f"{contrast['difference']:+.3g} ({plain_between(contrast['ci95'])})"

@@ -17,6 +17,29 @@ def si(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def plain(value: float | None, digits: int = 3) -> str:
+    """1940.9 as "1,940", 0.01234 as "0.0123": no exponent up to ten million, letters beyond; a dash for nothing."""
+    if value is None or value != value:
+        return "-"
+    value = float(f"{value:.{digits}g}")
+    if abs(value) >= 1e7:
+        return si(value, digits)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def plain_between(ends: Sequence[float | None], digits: int = 3) -> str:
+    """An interval of numbers; an end that is None is open."""
+    low, high = (None if end is None else plain(end, digits) for end in ends)
+    if low is None or high is None:
+        return "open" if low == high else f"{high} or less" if low is None else f"{low} or more"
+    return f"{low} to {high}"
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share in per cent, or a dash."""
+    return "-" if share is None else f"{share:.{digits}%}"
+
+
 def si_between(ends: Sequence[float | None]) -> str:
     """An interval of counts; null is an end that no draw shows."""
     low, high = ends

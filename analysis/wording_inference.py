@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.wording import si
+from analysis.wording import plain, plain_between, si
 
 Row = Mapping[str, Any]
 AXES = {
@@ -39,15 +39,7 @@ def factor(value: float | None, ends: Sequence[float | None] | None = None) -> s
     """A ratio with its 95% interval; a dash where there is none."""
     if value is None:
         return "-"
-    return f"{value:.3g}" + (f" ({open_between(ends)})" if ends else "")
-
-
-def open_between(ends: Sequence[float | None]) -> str:
-    """An interval of numbers; an end that is None is open."""
-    low, high = (None if end is None else f"{end:.3g}" for end in ends)
-    if low is None or high is None:
-        return "open" if low == high else f"{high} or less" if low is None else f"{low} or more"
-    return f"{low} to {high}"
+    return plain(value) + (f" ({plain_between(ends)})" if ends else "")
 
 
 def checks_of(row: Row) -> list[Row]:
@@ -57,7 +49,9 @@ def checks_of(row: Row) -> list[Row]:
 
 def check_text(check: Row) -> str:
     """What was compared, its figure, its limit, and whether it held."""
-    return f"{check['kind']} {check['value']:.3g}, limit {check['limit']:.3g}" + ": FAILED" * (not check["passed"])
+    return f"{check['kind']} {plain(check['value'])}, limit {plain(check['limit'])}" + ": FAILED" * (
+        not check["passed"]
+    )
 
 
 def quality_text(row: Row) -> str:
@@ -65,7 +59,7 @@ def quality_text(row: Row) -> str:
     quality = row.get("quality")
     if not quality:
         return "not asked of random weights" if row["kind"] == "precision" and not row["trained"] else ""
-    return f"{quality['metric']} {quality['delta']:+.2g} ({open_between(quality['ci95'])})"
+    return f"{quality['metric']} {quality['delta']:+.2g} ({plain_between(quality['ci95'])})"
 
 
 def counted_rows(rows: Sequence[Row]) -> str:

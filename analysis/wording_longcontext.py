@@ -21,8 +21,8 @@ from analysis.longcontext import (
     rows_of,
     verdict,
 )
-from analysis.wording import si
-from analysis.wording_inference import factor, open_between
+from analysis.wording import plain_between, si
+from analysis.wording_inference import factor
 
 Row = Mapping[str, Any]
 AT_CHANCE = {
@@ -52,7 +52,7 @@ def windows_text(windows: int) -> str:
 
 def difference_text(contrast: Row | None) -> str:
     """How much higher, with its paired interval; a dash where it is not told."""
-    return f"{contrast['difference']:+.2f} ({open_between(contrast['ci95'])})" if contrast else "-"
+    return f"{contrast['difference']:+.2f} ({plain_between(contrast['ci95'])})" if contrast else "-"
 
 
 def tokens_text(ratio: float) -> str:

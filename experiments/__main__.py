@@ -170,7 +170,7 @@ def fit(
         runs, found = fit_own(settings)
     give(found, json_out or (LAW if points is None else None), lambda: print_law(found))
     if html_out is not None:
-        from analysis.pages import fit_page
+        from analysis.pages_law import fit_page
 
         write_html(html_out, *fit_page(runs, found))
 
@@ -199,7 +199,7 @@ def saturation(
         runs, found = own_saturation(settings)
     give(found, json_out or (SATURATION if points is None else None), lambda: print_saturation(found))
     if html_out is not None:
-        from analysis.pages import saturation_page
+        from analysis.pages_saturation import saturation_page
 
         write_html(html_out, *saturation_page(runs, found))
 
@@ -361,11 +361,27 @@ def posttrain(dry_run: DryRun = False, json_out: Json = None) -> None:
 
 
 @app.command()
-def report(dry_run: DryRun = False) -> None:
-    """Write results/report.html from the results on disk."""
-    from experiments.law import write_law_report
+def report(
+    against: Annotated[
+        str | None, typer.Option(help="A git revision, or a folder with another sweep's results: compare with it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Of the comparison; results/comparison.html unless said.")] = None,
+    dry_run: DryRun = False,
+    json_out: Json = None,
+) -> None:
+    """Write results/report.html from the results on disk, or these results beside another sweep's."""
+    from experiments.report import write_own_report
 
-    print(write_law_report(dry_run))
+    if against is None:
+        if out is not None or json_out is not None:
+            raise ValueError("report: --out and --json are about a comparison: name the other side with --against")
+        print(write_own_report(dry_run))
+        return
+    from experiments.compare import COMPARISON, compare_with, print_comparison
+
+    page = out or COMPARISON
+    found = compare_with(against, None if dry_run else page)
+    give(found, json_out, lambda: print_comparison(found, None if dry_run else page))
 
 
 @app.command()

@@ -11,17 +11,20 @@ if TYPE_CHECKING:
     from analysis.page import Section
 
 ARCHIVE = CODE_ROOT / "experiments" / "archive"
+DIGITS = 12  # of a revision
+
+
+def kept_tables(name: str, preset: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each machine's table of that name under its origin: the machine, the preset that asked for it, the revision."""
+    found = []
+    for path in sorted(ARCHIVE.glob(f"*/{name}")):
+        table = store.read_json(path)
+        found.append((f"{path.parent.name}, {preset} preset, revision {table['machine']['revision'][:DIGITS]}", table))
+    return found
 
 
 def kept_sections(name: str, preset: str, sections_of: "Callable[[dict[str, Any]], list[Section]]") -> "list[Section]":
-    """The sections of each machine's table of that name, titled with the machine and the preset that asked for it."""
-    sections = []
-    for path in sorted(ARCHIVE.glob(f"*/{name}")):
-        table = store.read_json(path)
-        first, *rest = sections_of(table)
-        origin = f"Kept with the project, not measured by this run: revision {table['machine']['revision']}."
-        sections += [
-            replace(section, title=f"{section.title} ({path.parent.name}, {preset} preset)")
-            for section in (replace(first, note=f"{origin} {first.note}"), *rest)
-        ]
-    return sections
+    """The sections of these tables."""
+    return [
+        replace(section, origin=origin) for origin, table in kept_tables(name, preset) for section in sections_of(table)
+    ]

@@ -1,20 +1,21 @@
-"""The law stages: records to points.csv, points to law.json, both to the report."""
+"""The law stage: records to points.csv, points to law.json."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from analysis.params import FitParams
-from experiments.points import is_of_present_grid, write_points
-from experiments.project import RESULTS, Project, git_revision
+from experiments.points import write_points
+from experiments.project import RESULTS, Project
 from sweeps import store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUITE = "law"
-POINTS, LAW, REPORT = RESULTS / "points.csv", RESULTS / "law.json", RESULTS / "report.html"
+POINTS, LAW = RESULTS / "points.csv", RESULTS / "law.json"
 OTHER_RUNS = "the law is of other runs than params.yaml asks for: dvc repro"
 
 
@@ -77,50 +78,17 @@ def heldout_sentence(held: dict[str, Any]) -> str:
     )
 
 
-def write_law_report(dry_run: bool) -> str:
-    """Writes the report from the results on disk; returns the line to print."""
+def read_law(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
+    """The runs and their law in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     from analysis.points import file_digest, read_points
 
-    if not LAW.exists() or not POINTS.exists():
-        raise ValueError(f"{LAW} or {POINTS} is not there: run `dvc repro law`")
-    project = Project.here()
-    if dry_run:
-        return f"would write {REPORT} from {POINTS} and {LAW}"
-    from analysis.report import write_report
-    from experiments import inference, longcontext, longcontext_report, saturation, scores
-
-    law = store.read_json(LAW)
-    if law["inputs"].get(POINTS.name) != file_digest(POINTS):
-        raise ValueError(f"{LAW} was fitted to another {POINTS}: run `dvc repro law`")
-    if law["law"] != "hoffmann" or law["heldout"] is None:
-        raise ValueError(f"{LAW}: the report shows hoffmann's law and its hold-out: set fit.law, or train more sizes")
-    points = read_points(POINTS)
-    written = (
-        saturation.read_saturation(),
-        scores.report_sections(),
-        inference.report_sections(),
-        longcontext_report.report_sections(),
-    )
-    write_report(points, law, REPORT, provenance(project, points), *written)
-    stale = [] if is_of_present_grid(project, SUITE, POINTS) else [OTHER_RUNS]
-    if saturation.POINTS.exists() and not is_of_present_grid(project, saturation.SUITE, saturation.POINTS):
-        stale.append(saturation.OTHER_RUNS)
-    if scores.SCORES.exists() and not is_of_present_grid(project, scores.SUITE, scores.SCORES):
-        stale.append(scores.OTHER_RUNS)
-    if inference.INFERENCE.exists() and not inference.is_of_present_grid(project):
-        stale.append(inference.OTHER_RUNS)
-    if longcontext_report.LONGCONTEXT.exists() and not longcontext.is_of_present_grid(project):
-        stale.append(longcontext_report.OTHER_RUNS)
-    return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
-
-
-def provenance(project: Project, points: "pd.DataFrame") -> dict[str, Any]:
-    """Where the results come from: the revisions and libraries that trained the runs, their data, who drew the page."""
-    manifest = project.manifest or {}
-    trained = {name: ", ".join(sorted(set(map(str, points[name])))) for name in ("revision", "torch", "transformers")}
-    return {
-        "trained at": trained.pop("revision"),
-        "drawn at": git_revision(),
-        "corpus": {"source": project.params.corpus.source, "digest": manifest.get("digest", "not built here")},
-        "versions": trained,
-    }
+    path, table = folder / LAW.name, folder / POINTS.name
+    if not path.exists() or not table.exists():
+        return None
+    law = store.read_json(path)
+    if law.get("inputs", {}).get(table.name) != file_digest(table):
+        raise ValueError(f"{path} was fitted to another {table}: run `dvc repro law`")
+    return read_points(table), law

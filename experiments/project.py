@@ -24,6 +24,7 @@ WORLD = Path("data/world")
 WORLD_TOKENS = WORLD / "tokens"
 RUNS = Path("runs")
 RESULTS = Path("results")
+REPORT = RESULTS / "report.html"
 CACHE = Path(".cache")
 COMPILE_CACHE = CACHE / "inductor"
 REMEDIES = {"text": "corpus.max_bytes", "abilities": "abilities.documents", "world": "world.lessons"}

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from experiments.inference import INFERENCE
-from experiments.law import LAW, POINTS, REPORT
+from experiments.law import LAW, POINTS
 from experiments.longcontext_report import LONGCONTEXT
-from experiments.project import CACHE, Project
+from experiments.project import CACHE, REPORT, Project
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
 from experiments.scores import EMERGENCE, SCORES

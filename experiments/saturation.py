@@ -1,6 +1,7 @@
 """The saturation stage: records to saturation_points.csv, points to saturation.json."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -37,16 +38,20 @@ def saturation_of_table(
     return points, fit_saturation(points, settings, inputs)
 
 
-def read_saturation() -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The table and what was found in it; None where the stage has not run. Raises ValueError if they do not belong."""
+def read_saturation(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
+    """The table and what was found in it, in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     from analysis.points import file_digest, read_points
 
-    if not SATURATION.exists() or not POINTS.exists():
+    path, table = folder / SATURATION.name, folder / POINTS.name
+    if not path.exists() or not table.exists():
         return None
-    found = store.read_json(SATURATION)
-    if found["inputs"].get(POINTS.name) != file_digest(POINTS):
-        raise ValueError(f"{SATURATION} was made from another {POINTS}: run `dvc repro saturation`")
-    return read_points(POINTS), found
+    found = store.read_json(path)
+    if found.get("inputs", {}).get(table.name) != file_digest(table):
+        raise ValueError(f"{path} was made from another {table}: run `dvc repro saturation`")
+    return read_points(table), found
 
 
 def print_saturation(found: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The sweep's scores: records and evaluations to emergence_scores.csv, which emergence.json was made from."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.wording_emergence import counted, label_sentence
@@ -71,18 +72,22 @@ def write_scores(project: Project) -> "pd.DataFrame":
     return table
 
 
-def read_emergence() -> "tuple[pd.DataFrame, dict[str, Any]] | None":
-    """The scores and their labels; None where the stage has not run. Raises ValueError if they do not belong."""
+def read_emergence(folder: Path = RESULTS) -> "tuple[pd.DataFrame, dict[str, Any]] | None":
+    """The scores and their labels in a folder of results; None where the stage has not run.
+
+    Raises ValueError if they do not belong together.
+    """
     import pandas as pd
 
     from analysis.points import file_digest
 
-    if not EMERGENCE.exists() or not SCORES.exists():
+    path, table = folder / EMERGENCE.name, folder / SCORES.name
+    if not path.exists() or not table.exists():
         return None
-    found = store.read_json(EMERGENCE)
-    if found["inputs"].get(SCORES.name) != file_digest(SCORES):
-        raise ValueError(f"{EMERGENCE} was made from another {SCORES}: run `dvc repro emergence`")
-    return pd.read_csv(SCORES), found
+    found = store.read_json(path)
+    if found.get("inputs", {}).get(table.name) != file_digest(table):
+        raise ValueError(f"{path} was made from another {table}: run `dvc repro emergence`")
+    return pd.read_csv(table), found
 
 
 def report_sections() -> "list[Section]":

@@ -9,9 +9,9 @@ from experiments import longcontext, longcontext_report, scores
 from experiments.inference import OTHER_RUNS as OTHER_INFERENCE
 from experiments.inference import is_of_present_grid as inference_is_current
 from experiments.inference import read_inference, status_lines
-from experiments.law import LAW, OTHER_RUNS, POINTS, REPORT, SUITE, heldout_sentence
+from experiments.law import LAW, OTHER_RUNS, POINTS, SUITE, heldout_sentence
 from experiments.points import is_of_present_grid
-from experiments.project import Project
+from experiments.project import REPORT, Project
 from experiments.saturation import OTHER_RUNS as OTHER_SATURATION
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION, saturation_sentence

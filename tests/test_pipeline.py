@@ -94,7 +94,7 @@ def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout
     assert [(size["params"], size["data"]) for size in found["sizes"]] == [
         (params, data) for params in (796, 2552, 5268) for data in ("epochs", "fresh")
     ]
-    assert "When does a size stop improving?" in (checkout.path / "results/report.html").read_text()
+    assert "Where does more data stop helping?" in (checkout.path / "results/report.html").read_text()
     assert "29 cells in MLflow, 0 updated now" in checkout.run("scalelab", "sync")
 
 
@@ -129,7 +129,7 @@ def test_pipeline_compares_ways_to_answer_from_long_contexts(checkout: Checkout)
     }
     assert found["model"]["name"] == "policy/w0016-l3-s0"
     assert set(found["gates"]) >= {"shuffled_leaf", "oracle_leaf", "oracle_program", "regex"}
-    assert '<div id="longcontext">' in (checkout.path / "results/report.html").read_text()
+    assert '<div id="longcontext" class="chapter">' in (checkout.path / "results/report.html").read_text()
     assert "long contexts: 16 rows of policy/w0016-l3-s0" in checkout.run("scalelab", "status")
 
 

@@ -18,10 +18,11 @@ from analysis.figures_steps import samples_at_test_time, steps_against_direct
 from analysis.figures_thresholds import thresholds
 from analysis.page import write_page
 from analysis.pages_emergence import emergence_page, emergence_sections
-from analysis.report import write_report
+from analysis.report import Group, write_report
 from analysis.wording_emergence import detector_sentence, forecast_sentences, interval, label_sentence
 from tests.analysis.emergence_runs import ABILITIES, emergence_runs
 from tests.analysis.test_pages import texts
+from tests.browsing import complaints_of, see_all
 
 METRICS = ["exact_match", "logprob_per_char", "edit_similarity", "acc", "brier"]
 NAMES = [f"{ability.name} {ability.style}" for ability in ABILITIES]
@@ -306,23 +307,16 @@ def test_open_intervals_are_said() -> None:
     assert label_sentence(row, "x") == "x: flat (a; b)"
 
 
-def test_a_browser_draws_page_and_report(
-    runs: pd.DataFrame, foreseen: dict, sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
-) -> None:
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+def test_a_browser_draws_page_and_report(runs: pd.DataFrame, foreseen: dict, tmp_path: Path, page: Page) -> None:
+    complaints = complaints_of(page)
     write_page(tmp_path / "page.html", *emergence_page(runs, foreseen))
     page.goto((tmp_path / "page.html").as_uri(), wait_until="load")
-    plots = page.locator(".js-plotly-plot")
-    expect(plots).to_have_count(6)
-    for index in range(6):
-        expect(plots.nth(index).locator("svg.main-svg .trace path").first).to_be_attached()
-    wide = plots.first.bounding_box()
+    assert see_all(page) == 6
+    wide = page.locator(".js-plotly-plot").first.bounding_box()
     assert wide is not None
     assert wide["height"] > 900
-    write_report(sweep, sweep_law, tmp_path / "report.html", {}, None, emergence_sections(runs, foreseen))
+    write_report([Group("emergence", "Emergence", emergence_sections(runs, foreseen))], tmp_path / "report.html", {})
     page.goto((tmp_path / "report.html").as_uri(), wait_until="load")
-    expect(page.locator("#emergence .js-plotly-plot")).to_have_count(6)
+    assert see_all(page) == 6
     expect(page.get_by_role("heading", name="Which abilities emerge, and where?")).to_be_visible()
     assert complaints == []

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,10 +14,12 @@ from analysis.inference import analyse
 from analysis.page import Section, write_page
 from analysis.pages_inference import QUESTION, inference_page, inference_sections
 from analysis.pages_resources import ability_section
-from analysis.report import write_report
-from analysis.wording_inference import crossing_text, heldout_sentence, law_text, open_between, si_open
+from analysis.report import Group, write_report
+from analysis.wording import plain_between
+from analysis.wording_inference import crossing_text, heldout_sentence, law_text, si_open
 from tests.analysis.inference_rows import DETECTABLE, SETTINGS, SIZES, inference_table
 from tests.analysis.test_pages import texts
+from tests.browsing import complaints_of, see_all
 
 NUM_FIGURES = 8
 
@@ -72,7 +73,7 @@ def test_no_failed_check_has_a_speed_anywhere(table: dict) -> None:
         assert row[-1] == source["reason"]
         (row,) = [row for row in titled(said, "Every row").rows if row[0] == technique]
         assert row[6] == status
-    assert "kl 3e+04, limit 0.01: FAILED" in texts(said)
+    assert "kl 30,000, limit 0.01: FAILED" in texts(said)
 
 
 def test_a_law_goes_through_its_points_and_shows_what_it_foresaw(table: dict) -> None:
@@ -213,9 +214,9 @@ def test_sentences_count_what_was_foreseen(table: dict) -> None:
     quality = [law for law in table["laws"] if law["law"] == "quality"]
     assert heldout_sentence(quality).startswith("No law of speed has the five sizes that a prediction")
     assert heldout_sentence(quality).endswith(said.rpartition("prediction. ")[2])
-    assert open_between([None, 2.0]) == "2 or less"
+    assert plain_between([None, 2.0]) == "2 or less"
     assert si_open([1500, None]) == "1.5k or more"
-    assert open_between([None, None]) == "open"
+    assert plain_between([None, None]) == "open"
 
 
 def test_a_small_table_has_a_page_that_says_what_is_missing() -> None:
@@ -240,20 +241,13 @@ def test_a_table_without_one_speed_is_a_page(table: dict) -> None:
     assert all(section.figure is None for section in sections)
 
 
-def test_a_browser_draws_page_and_report(
-    table: dict, sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page
-) -> None:
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+def test_a_browser_draws_page_and_report(table: dict, tmp_path: Path, page: Page) -> None:
+    complaints = complaints_of(page)
     write_page(tmp_path / "page.html", *inference_page(table))
     page.goto((tmp_path / "page.html").as_uri(), wait_until="load")
-    plots = page.locator(".js-plotly-plot")
-    expect(plots).to_have_count(NUM_FIGURES)
-    for index in range(NUM_FIGURES):
-        expect(plots.nth(index).locator("svg.main-svg .trace path").first).to_be_attached()
-    write_report(sweep, sweep_law, tmp_path / "report.html", {}, inference=inference_sections(table))
+    assert see_all(page) == NUM_FIGURES
+    write_report([Group("inference", "Inference", inference_sections(table))], tmp_path / "report.html", {})
     page.goto((tmp_path / "report.html").as_uri(), wait_until="load")
-    expect(page.locator("#inference .js-plotly-plot")).to_have_count(NUM_FIGURES)
+    assert see_all(page) == NUM_FIGURES
     expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
     assert complaints == []

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,11 +28,12 @@ from analysis.longcontext import (
 from analysis.page import Section
 from analysis.pages_longcontext import QUESTION, longcontext_sections
 from analysis.paired import contrasts, mean_interval
-from analysis.report import write_report
+from analysis.report import Group, write_report
 from analysis.wording_longcontext import rot_sentence, summary
 from experiments import kept, longcontext_report
 from tests.analysis.longcontext_rows import CHANCE, LOST_ON, READINGS, WINDOW, longcontext_table
 from tests.analysis.test_pages import texts
+from tests.browsing import complaints_of, see_all
 
 
 @pytest.fixture(scope="module")
@@ -311,24 +311,18 @@ def test_the_report_shows_own_results_and_those_of_the_archive(
         (tmp_path / folder / "longcontext.json").write_text(json.dumps(table))
     sections = longcontext_report.report_sections()
     own, archived = sections[: len(sections) // 2], sections[len(sections) // 2 :]
-    assert [section.title for section in archived] == [f"{one.title} (epyc, longcontext preset)" for one in own]
-    assert archived[0].note == f"Kept with the project, not measured by this run: revision 0123abc. {own[0].note}"
+    assert [(section.title, section.note) for section in archived] == [(one.title, one.note) for one in own]
+    assert {section.origin for section in archived} == {"epyc, longcontext preset, revision 0123abc"}
+    assert {section.origin for section in own} == {""}
 
 
 @pytest.mark.parametrize("width", [1400, 390])
-def test_a_browser_draws_the_section(
-    table: dict, sweep: pd.DataFrame, sweep_law: dict, tmp_path: Path, page: Page, width: int
-) -> None:
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    write_report(sweep, sweep_law, tmp_path / "report.html", {}, longcontext=longcontext_sections(table))
+def test_a_browser_draws_the_section(table: dict, tmp_path: Path, page: Page, width: int) -> None:
+    complaints = complaints_of(page)
+    write_report([Group("longcontext", "Long contexts", longcontext_sections(table))], tmp_path / "report.html", {})
     page.set_viewport_size({"width": width, "height": 900})
     page.goto((tmp_path / "report.html").as_uri(), wait_until="load")
-    plots = page.locator("#longcontext .js-plotly-plot")
-    expect(plots).to_have_count(2)
-    for index in range(2):
-        expect(plots.nth(index).locator("svg.main-svg .trace path").first).to_be_attached()
+    assert see_all(page) == 2
     expect(page.get_by_role("heading", name=f"{QUESTION} Programs: sealed")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert complaints == []

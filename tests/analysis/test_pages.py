@@ -6,17 +6,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from analysis.curves.extrapolate import extrapolate
 from analysis.curves.table import read_curves
 from analysis.design import choose_runs
 from analysis.forecast import Forecaster
 from analysis.page import Section, write_page
-from analysis.pages import curves_page, design_page, fit_page, forecast_page, saturation_page
+from analysis.pages import curves_page, design_page, forecast_page
+from analysis.pages_law import MEANINGS, fit_page
+from analysis.pages_saturation import saturation_page
 from analysis.saturation import fit_saturation
 from analysis.scaling import fit_law
+from analysis.wording import plain
 from tests.analysis.test_saturation import SETTINGS, family
+from tests.browsing import complaints_of, see_all
 
 
 def texts(sections: list[Section]) -> str:
@@ -33,7 +37,7 @@ def test_every_law_has_a_page_of_what_it_has(sweep: pd.DataFrame, quick, form: s
     assert title == "Scaling law of runs.csv"
     said = texts(sections)
     for name, value in law["params"].items():
-        assert f"{name} {value:.6g} " in said
+        assert f"{MEANINGS.get(name, name)} {plain(value, 4)} " in said
     drawn = [section.title for section in sections if section.figure is not None]
     assert ("Equal compute" in drawn) == (form in ("hoffmann", "kaplan"))
     assert ("Loss against tokens" in drawn) == (form not in ("fixed-d", "repeated"))
@@ -71,16 +75,11 @@ def test_a_browser_draws_every_page(sweep: pd.DataFrame, sweep_law: dict, tmp_pa
         (saturation_page(table, fit_saturation(table, SETTINGS)), 3),
         (curves_page(curves, pd.DataFrame(told, index=curve.test_rows_T)), 1),
     ]
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = complaints_of(page)
     for (title, sections), least in pages:
         write_page(tmp_path / "page.html", title, sections)
         page.goto((tmp_path / "page.html").as_uri(), wait_until="load")
         num_figures = sum(section.figure is not None for section in sections)
         assert num_figures >= least
-        plots = page.locator(".js-plotly-plot")
-        expect(plots).to_have_count(num_figures)
-        for index in range(num_figures):
-            expect(plots.nth(index).locator("svg.main-svg .trace path").first).to_be_attached()
+        assert see_all(page) == num_figures
     assert complaints == []
