@@ -119,7 +119,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path, three_formats: tu
         "null.jsonl": "corpus.text_field 'content' in .* is NoneType, not text",
         "bad.parquet": "bad.parquet, which is not Parquet",
         "latin.txt": "latin.txt, which is not UTF-8 at byte 3",
-        "table.csv": "table.csv, of no known kind: use .txt, .jsonl, .parquet",
+        "table.csv": "table.csv, of no known kind: use .txt, .md, .rst, .py, .pyi, .jsonl, .parquet",
     }
     for pattern, message in refusals.items():
         with pytest.raises(ValueError, match=message):
