@@ -41,6 +41,8 @@ def fit_to_texts(params: Params, texts: Sequence[str], text_field: str, progress
         )
         files = matched_files(corpus)
         sizes = [len(document.text.encode()) for document in read_documents(corpus)]
+        if not sum(sizes):
+            raise ValueError(f"corpus.paths: the {len(files)} files hold no text: name others")
         corpus, validation = held_out(corpus, params.validation, sizes)
         selection = select_documents(corpus, progress)
     except ValueError as error:
@@ -93,9 +95,9 @@ def held_out(
 
     `sizes` are the documents' bytes. A document as long as half of what is held out would decide alone what that is.
     """
-    whole = sum(sizes)
+    whole = min(sum(sizes), corpus.max_bytes_held_and_trained)
     enough = min(ENOUGH, validation.documents)
-    usable = sum(2 * size >= validation.document_bytes for size in sizes)
+    usable = sum(2 * size >= validation.document_bytes for size in sizes) * whole / sum(sizes)
     for share in SHARES:
         if usable * share >= enough and 2 * max(sizes) <= share * whole:
             return replace(corpus, validation_share=share), validation
@@ -120,11 +122,11 @@ def _as_typed(message: str) -> str:
 
 
 def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int) -> str:
-    text_needed = num_bytes * needed / max(tokens, 1)
+    wanted = _size(num_bytes * needed / max(tokens, 1))
     return (
         f"texts: {_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and what "
-        f"is held out are taken away, and the law needs {needed:,}: give about {_size(text_needed)} or more, or use the "
-        "smoke preset, which needs less and means nothing"
+        f"is held out are taken away, and the law needs {needed:,}: give {wanted} or more, or take "
+        "the smoke preset, which needs less (its law means nothing)"
     )
 
 
@@ -141,14 +143,18 @@ def _files_told(files: list[Path], skipped: Counter[str], sizes: list[int], sele
 
 
 def _held_out_told(corpus: CorpusParams, validation: ValidationParams, selection: Selection) -> str:
-    num_bytes, share = sum(candidate.num_bytes for candidate in selection.validation), corpus.validation_share
-    measured = f"loss is measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
+    num_bytes = sum(candidate.num_bytes for candidate in selection.validation)
+    what = "whole documents" if corpus.passage_bytes is None else "passages"
+    told = (
+        f"held out: {len(selection.validation)} {what}, {_size(num_bytes)} ({corpus.validation_share:.0%}); loss is "
+        f"measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
+    )
     if corpus.passage_bytes is None:
-        return f"held out: {len(selection.validation)} whole documents, {_size(num_bytes)} ({share:.0%}); {measured}"
+        return told
     return (
-        f"held out: {len(selection.validation)} passages, {_size(num_bytes)} ({share:.0%}); {measured}. The documents are "
-        f"few or one is long, so they are cut into passages of {corpus.passage_bytes:,} bytes: what is held out comes from "
-        "documents that training sees in part, so the loss is of these documents and says less of others"
+        f"{told}. The documents are few, or one is long, so they are cut into passages of {corpus.passage_bytes:,} "
+        "bytes. Training sees other passages of the same documents: the loss says how well these are learnt, and less "
+        "of new ones"
     )
 
 
@@ -161,17 +167,14 @@ def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
         case "whole":
             return f"{runs}, as the preset has it"
         case "shorter":
-            return (
-                f"{runs}, fewer than the preset's {token_range(suite.grid)[1]:,}: there are {tokens:,}, and no run sees one "
-                "more often than in the preset"
-                + "; it is the same kind of law, from less data, with wider intervals"
-                * (name == LAW)
+            least = (
+                f"{runs}, fewer than the preset's {token_range(suite.grid)[1]:,}, so that no run repeats what is there"
             )
+            return least + "; it is the same kind of law, from less data, with wider intervals" * (name == LAW)
         case "repeated":
-            return (
-                f"{runs}, of which {tokens:,} are there: runs see them up to {EPOCHS} times"
-                + ". Tokens that repeat are another law: it says what training longer on these texts gives, not what more "
-                "text would" * (name == LAW)
+            law = "Tokens that repeat are another law: of training longer on these texts, not of more text"
+            return f"{runs}, of which {tokens:,} are there: runs see them up to {EPOCHS} times" + f". {law}" * (
+                name == LAW
             )
         case "without":
             return f"{runs}, on repeated tokens alone: there are too few for runs that see each once"

@@ -17,7 +17,7 @@ MIN_FILE_BYTES, MAX_FILE_BYTES = 200, 1_000_000
 # Code and prose have short lines and short words; tables, minified code and base64 do not.
 MAX_MEAN_LINE, MAX_MEAN_WORD = 200, 30
 MAX_LICENSE_LENGTH = 64
-# Files are read until they have this many times the text that is kept: duplicates leave, and the choice stays one by hash.
+# Files are read until they give this many times the text that is kept: duplicates leave, and a hash chooses.
 READ_AHEAD = 2
 
 
@@ -139,7 +139,7 @@ def _read_files(params: CorpusParams) -> Iterator[Document]:
 
 
 def cut_passages(text: str, max_bytes: int | None) -> Iterator[str]:
-    """The text in pieces that join to it, none of more bytes of UTF-8: cut after a line end, in a longer line anywhere."""
+    """The text in pieces of at most that many bytes of UTF-8, which join to it; cut after line ends where it can be."""
     content = text.encode()
     start = 0
     while max_bytes is not None and len(content) - start > max_bytes:
