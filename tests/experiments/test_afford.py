@@ -1,4 +1,4 @@
-"""What a text affords of a grid: every grid that comes out can be trained on it, in every preset and at every length."""
+"""What a text affords of a grid: whatever comes out can be trained on it, in every preset and at every length."""
 
 import math
 

@@ -75,7 +75,7 @@ def test_answers_programs_and_tokens_are_those_of_the_folder(
     assert served.num_chats == before + NUM_CALLS
 
 
-def test_the_readmes_commands(served: Served, folder: Path, root: Path, tmp_path: Path) -> None:
+def test_the_pages_commands(served: Served, folder: Path, root: Path, tmp_path: Path) -> None:
     (tmp_path / "archive.txt").write_text(CONTEXT)
     words = {"Q": QUESTION, "FILE": "archive.txt", "DIR": str(folder), "TOKENS": str(WINDOW)}
     _, *command = page_command(root, "scalelab solve", **words)
