@@ -35,24 +35,27 @@ def test_readme_is_read_in_a_minute(root: Path) -> None:
     assert max(map(len, cells)) < 110
 
 
-def test_pictures_are_figures_of_the_report(root: Path) -> None:
-    import ast
+@pytest.fixture
+def headings(root: Path) -> dict[str, str]:
+    """Of the figures that are drawn, by the name of their picture."""
+    return dict(re.findall(r'^    "(\w+)": "(.*)",$', (root / "docs/pictures.py").read_text(), re.MULTILINE))
 
-    tree = ast.parse((root / "docs/pictures.py").read_text())
-    (named,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
+
+def test_pictures_are_figures_of_the_report(root: Path, headings: dict[str, str]) -> None:
     report = (root / "results/report.html").read_text()
-    for name, heading in ast.literal_eval(named).items():
+    for name, heading in headings.items():
         assert f'aria-label="{heading}"' in report
         assert (root / "docs" / f"{name}.png").stat().st_size < 100_000
         assert any(f"]({name}.png)" in (root / page).read_text() for page in PAGES)
 
 
 @pytest.mark.usefixtures("browser")
-def test_pictures_are_drawn_from_a_report(root: Path, tmp_path: Path) -> None:
-    headings = re.findall(r'^    "(\w+)": "(.*)",$', (root / "docs/pictures.py").read_text(), re.MULTILINE)
-    figures = [f'<div class="figure" aria-label="{heading}"><svg class="main-svg"/></div>' for _, heading in headings]
+def test_pictures_are_drawn_from_a_report(root: Path, tmp_path: Path, headings: dict[str, str]) -> None:
+    figures = [
+        f'<div class="figure" aria-label="{heading}"><svg class="main-svg"/></div>' for heading in headings.values()
+    ]
     (tmp_path / "report.html").write_text("<!DOCTYPE html><body>" + "".join(figures))
     command = [sys.executable, str(root / "docs/pictures.py"), str(tmp_path / "report.html"), str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     drawn = {path.stem: path.read_bytes()[:4] for path in tmp_path.glob("*.png")}
-    assert drawn == {name: b"\x89PNG" for name, _ in headings}
+    assert drawn == dict.fromkeys(headings, b"\x89PNG")
