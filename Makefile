@@ -21,10 +21,16 @@ test proof: export HF_DATASETS_OFFLINE := 1
 test proof: export TRANSFORMERS_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test proof lab ui lint lock clean
+.PHONY: help install repro law test proof lab ui lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(INSTALLED) ## the packages, into .venv
+
+law: $(INSTALLED) ## the law alone, of params.yaml: on the screen and in results/report.html
+	dvc repro law
+	scalelab report
 
 repro: $(INSTALLED) ## the law first, on the screen, then everything else: results/report.html
 	dvc repro law

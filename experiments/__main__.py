@@ -408,11 +408,23 @@ def sync(
 
 
 @app.command()
-def use(preset: Annotated[str, typer.Argument(help="smoke, laptop, inference, full, gpu or cluster.")]) -> None:
-    """Put a preset in place as params.yaml."""
-    from experiments.presets import put_in_place
+def use(
+    preset: Annotated[str, typer.Argument(help="smoke, laptop, inference, longcontext, full, gpu or cluster.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders or globs of your own texts; the preset is then set to what they afford."),
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="The column of .jsonl and .parquet that holds the text.")] = "text",
+) -> None:
+    """Put a preset in place as params.yaml, on texts of your own if you name some."""
+    from experiments.presets import put_in_place, put_texts_in_place
 
-    print(put_in_place(preset))
+    if not texts:
+        print(put_in_place(preset))
+        return
+    for line in put_texts_in_place(preset, texts, text_field, lambda told: print(told, flush=True)):
+        print(line)
+    print("next: `make law` trains, fits and shows; `dvc repro corpus && scalelab plan` says before what it takes")
 
 
 if __name__ == "__main__":

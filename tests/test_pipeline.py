@@ -2,16 +2,16 @@
 
 import csv
 import json
-import os
 import re
+import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.checkout import Checkout
+from tests.pages import commands, own_texts, pages
 from tests.serving import reader
 
 # The whole pipeline runs once for all tests here, which takes minutes where other work takes the cores.
@@ -37,39 +37,6 @@ HELDOUT = {
     "pi95_mean_width",
     "pi95_coverage",
 }
-
-
-class Checkout:
-    """A copy of the files git knows, committed anew, in which the smoke preset is in place."""
-
-    def __init__(self, path: Path, root: Path) -> None:
-        self.path = path
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True
-        )
-        for name in listed.stdout.splitlines():
-            if (root / name).is_file():
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                (path / name).write_bytes((root / name).read_bytes())
-        (path / "dvc.lock").unlink(missing_ok=True)
-        bin_directory = Path(sys.executable).parent
-        self.env = {**os.environ, "PYTHONPATH": str(path), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
-        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-        for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "all"]):
-            subprocess.run(["git", *arguments], cwd=path, check=True)
-        self.run("scalelab", "use", "smoke")
-
-    def run(self, *command: str) -> str:
-        """A command of the README, which must succeed; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=560)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def law(self) -> dict[str, Any]:
-        return json.loads((self.path / "results/law.json").read_text())
-
-    def stamps(self) -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (self.path / "runs").glob("*/*/*/record.json")}
 
 
 @pytest.fixture(scope="module")
@@ -176,61 +143,67 @@ def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: 
     assert checkout.law()["num_points"] == 30
 
 
-README_TABLE_COMMAND = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTILINE)
+PAGES = pages()
+# The other commands run here, in the checkout; those that begin so elsewhere, or not at all.
+NOT_HERE = {
+    "make repro": "what it does the fixture and the other tests do",
+    "make test": "these tests",
+    "make law": "tests/test_own_text.py",
+    "scalelab solve --question 'Who signed": "tests/experiments/test_solve.py",
+    "scalelab item argmax --windows 16": "tests/experiments/test_longcontext.py",
+    "scalelab solve --question 'what are most": "tests/experiments/test_longcontext.py",
+    "python -c 'from pathlib": "tests/evals/test_lm_eval_command.py",
+    "lm_eval run": "tests/evals/test_lm_eval_command.py",
+}
+# Pages whose commands a file of tests runs in a place of its own, one after the other.
+OWN_PLACE = {"docs/own-data.md": "tests/test_own_text.py"}
 
 
-def test_every_command_of_the_readme_runs(checkout: Checkout, root: Path, serve) -> None:
-    commands = README_TABLE_COMMAND.findall((root / "README.md").read_text())
-    assert len(commands) >= 12
+@pytest.fixture(scope="module")
+def tables(checkout: Checkout) -> None:
+    """What README and the pages call the files that a user has."""
     rows = [f"{x},{2 + 50 * x**-0.5},{'test' if x > 400 else 'train'}\n" for x in range(100, 900, 50)]
     (checkout.path / "CURVES.csv").write_text("x,y,split\n" + "".join(rows))
+    (checkout.path / "FILE").write_text("one line\n")
+    names = {"POINTS.csv": "points.csv", "LAW.json": "law.json"}
+    names |= {"RUNS.csv": "saturation_points.csv", "TABLE.csv": "emergence_scores.csv"}
+    for placeholder, name in names.items():
+        shutil.copy(checkout.path / "results" / name, checkout.path / placeholder)
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PLACE])
+def test_every_command_of_a_page_runs(checkout: Checkout, serve, page: str) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
-    for command in commands:
-        words = command.replace("POINTS.csv", "results/points.csv").replace("LAW.json", "results/law.json")
-        words = words.replace("RUNS.csv", "results/saturation_points.csv")
-        words = words.replace("CHECKPOINT", "runs/inference/w0016-l2-s0/t32768/checkpoint --prompt 16 --output 8")
-        words = words.replace("FILE", "CURVES.csv").replace("openai:MODEL", f"openai:m --base-url {url}")
-        words = words.replace("TABLE.csv", "results/emergence_scores.csv").split()
+    for command in commands(checkout.path / page):
+        if command.startswith(tuple(NOT_HERE)) or (page == "README.md" and own_texts(command)):
+            continue
+        words = command.replace("use laptop", "use smoke").replace("openai:MODEL", f"openai:m --base-url {url}")
+        words = words.replace(
+            "CHECKPOINT", "runs/inference/w0016-l2-s0/t32768/checkpoint --prompt 16 --output 8"
+        ).split()
         if words[1] == "posttrain":
             with (checkout.path / "params.yaml").open("a") as params:
                 params.write("posttrain: {tasks: [count]}\n")
-        if words[1] in ("bench", "posttrain"):
+        if words[1] in ("bench", "posttrain") and "--dry-run" not in words:
             words.append("--dry-run")
         checkout.run(*words)
 
 
-def test_make_targets_of_the_readme_exist(root: Path) -> None:
-    readme = (root / "README.md").read_text()
-    targets = set(re.findall(r"\bmake ([a-z]+)", readme))
-    assert {"repro", "test", "ui", "lab"} <= targets
+def test_commands_that_run_elsewhere_are_shown_and_run(root: Path) -> None:
+    shown = [command for page in PAGES for command in commands(root / page)]
+    for begin, where in NOT_HERE.items():
+        assert any(command.startswith(begin) for command in shown), begin
+        assert not where.endswith(".py") or (root / where).exists()
+    for page, where in OWN_PLACE.items():
+        assert Path(page).name in (root / where).read_text()
+
+
+def test_make_targets_of_the_pages_exist(root: Path) -> None:
+    targets = {
+        target for page in PAGES for target in re.findall(r"(?:^|`)make ([a-z]+)", (root / page).read_text(), re.M)
+    }
+    assert {"repro", "test", "install", "law", "ui", "lab", "proof"} <= targets
     for target in targets:
         planned = subprocess.run(["make", "-n", target], cwd=root, capture_output=True, text=True)
         assert planned.returncode == 0, planned.stderr
-
-
-def test_own_text_as_the_readme_says(checkout: Checkout, root: Path) -> None:
-    snippet = re.search(r"```yaml\n(corpus:.*?)```", (root / "README.md").read_text(), re.DOTALL)
-    assert snippet is not None
-    (checkout.path / "texts").mkdir()
-    (checkout.path / "more").mkdir()
-    for source in (root / "analysis").glob("*.py"):
-        (checkout.path / "texts" / f"{source.stem}.txt").write_text(source.read_text())
-    lines = [json.dumps({"text": source.read_text()}) for source in (root / "sweeps").glob("*.py")]
-    (checkout.path / "more" / "code.jsonl").write_text("\n".join(lines) + "\n")
-    params = yaml.safe_load((checkout.path / "params.yaml").read_text())
-    params |= yaml.safe_load(snippet[1])
-    params["validation"] = {"documents": 1, "document_bytes": 512}
-    for block in params["suites"]["law"]["grid"]:
-        block["unique_tokens"] = 65536  # there are fewer than the grid's longest run asks for
-    (checkout.path / "params.yaml").write_text(yaml.safe_dump(params))
-    assert "training tokens" in checkout.run("scalelab", "corpus")
-    checkout.run("scalelab", "train", "--dry-run")
-    with (checkout.path / "texts/laws.txt").open("a") as file:
-        file.write("one more line\n")
-    refused = subprocess.run(
-        ["scalelab", "train", "--dry-run"], cwd=checkout.path, env=checkout.env, capture_output=True, text=True
-    )
-    assert refused.returncode == 2
-    assert refused.stderr.endswith("the texts changed since data/corpus was built: run `dvc repro -f corpus`\n")
-    checkout.run("dvc", "repro", "-f", "corpus")
-    checkout.run("scalelab", "train", "--dry-run")

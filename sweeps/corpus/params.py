@@ -15,7 +15,10 @@ class CorpusParams:
     max_bytes: training text at most, in bytes of UTF-8; validation text comes on top.
     packages, validation_groups, max_bytes_per_package: for `installed`, the names of the packages to train on, of those
         that are held out whole, and how many bytes one training package may give (None: no bound).
-    paths: for `files`, globs of .txt, .jsonl and .parquet files; a .txt file is one document, else a row is one.
+    paths: for `files`, globs of text (.txt, .md, .rst, .py, .pyi), .jsonl and .parquet files; a file of text is one
+        document, in the others a row is one. Of more than twice the text that is kept no more is read.
+    passage_bytes: for `files`, longer documents are cut at line ends into passages of that many bytes at most, each a
+        document of its own (None: documents stay whole).
     dataset, config, split: for `huggingface`, a name on the hub or a local directory.
     text_field: the column that holds the text, in .jsonl and .parquet files and in datasets.
     validation_share: for `files` and `huggingface`, the share of the bytes held out, in whole documents chosen by hash.
@@ -27,6 +30,7 @@ class CorpusParams:
     validation_groups: tuple[str, ...] = ()
     max_bytes_per_package: int | None = None
     paths: tuple[str, ...] = ()
+    passage_bytes: int | None = None
     dataset: str = ""
     config: str | None = None
     split: str = "train"
@@ -37,8 +41,9 @@ class CorpusParams:
         if self.source not in get_args(Source):
             raise ValueError(f"corpus.source {self.source!r} is not known: use one of {', '.join(get_args(Source))}")
         _check_count("corpus.max_bytes", self.max_bytes)
-        if self.max_bytes_per_package is not None:
-            _check_count("corpus.max_bytes_per_package", self.max_bytes_per_package)
+        for field in ("max_bytes_per_package", "passage_bytes"):
+            if getattr(self, field) is not None:
+                _check_count(f"corpus.{field}", getattr(self, field))
         if not 0 < self.validation_share <= 0.5:
             raise ValueError(f"corpus.validation_share {self.validation_share!r} is not in (0, 0.5]: try 0.05")
         for field in ("packages", "validation_groups", "paths"):
@@ -48,6 +53,11 @@ class CorpusParams:
             if not isinstance(value, str) and not (field == "config" and value is None):
                 raise ValueError(f"corpus.{field} {value!r} is not text: write a name")
         self._check_source()
+
+    @property
+    def max_bytes_held_and_trained(self) -> float:
+        """Training text at most, with the held-out share beside it."""
+        return self.max_bytes / (1 - self.validation_share)
 
     def _check_source(self) -> None:
         needed: dict[Source, tuple[str, ...]] = {

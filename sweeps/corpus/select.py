@@ -108,7 +108,7 @@ def _held_out(params: CorpusParams, unique: list[Candidate]) -> set[bytes]:
     # Another hash than the one that orders training, lest the cap on training text lean on this choice.
     by_hash = sorted(unique, key=lambda candidate: hashlib.sha256(b"validation" + candidate.digest).digest())
     wanted = params.validation_share * min(
-        sum(candidate.num_bytes for candidate in unique), params.max_bytes / (1 - params.validation_share)
+        sum(candidate.num_bytes for candidate in unique), params.max_bytes_held_and_trained
     )
     held_out, num_bytes = set(), 0
     for candidate in by_hash:

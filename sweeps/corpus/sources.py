@@ -1,6 +1,8 @@
 """The three sources of text, each a function that yields documents in an order that is always the same."""
 
+import codecs
 import glob
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ MIN_FILE_BYTES, MAX_FILE_BYTES = 200, 1_000_000
 # Code and prose have short lines and short words; tables, minified code and base64 do not.
 MAX_MEAN_LINE, MAX_MEAN_WORD = 200, 30
 MAX_LICENSE_LENGTH = 64
+# Files are read until they give this many times the text that is kept: duplicates leave, and a hash chooses.
+READ_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -117,21 +121,48 @@ def file_stamps(params: CorpusParams) -> list[list[Any]]:
 
 
 def _read_files(params: CorpusParams) -> Iterator[Document]:
-    for path in matched_files(params):
-        if path.suffix not in READERS:
+    paths = matched_files(params)
+    for path in paths:
+        if path.suffix.lower() not in READERS:
             raise ValueError(f"corpus.paths matches {path}, of no known kind: use {', '.join(READERS)} files")
-        for name, text in READERS[path.suffix](path, params.text_field):
-            yield Document(normalise(text), path.as_posix(), name)
+    bytes_wanted = int(READ_AHEAD * params.max_bytes_held_and_trained)
+    if sum(path.stat().st_size for path in paths) > bytes_wanted:  # Some stay unread: which ones, no name decides.
+        paths.sort(key=lambda path: hashlib.sha256(path.as_posix().encode()).digest())
+    for path in paths:
+        for name, text in READERS[path.suffix.lower()](path, params.text_field, bytes_wanted):
+            text = normalise(text)
+            for number, passage in enumerate(cut_passages(text, params.passage_bytes)):
+                yield Document(passage, path.as_posix(), name if passage == text else f"{name}#{number}")
+            bytes_wanted -= len(text.encode())
+            if bytes_wanted <= 0:
+                return
 
 
-def _rows_of_txt(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+def cut_passages(text: str, max_bytes: int | None) -> Iterator[str]:
+    """The text in pieces of at most that many bytes of UTF-8, which join to it; cut after line ends where it can be."""
+    content = text.encode()
+    start = 0
+    while max_bytes is not None and len(content) - start > max_bytes:
+        end = content.rfind(b"\n", start, start + max_bytes) + 1 or start + max_bytes
+        while end > start and content[end] & 0b1100_0000 == 0b1000_0000:  # Not inside a character.
+            end -= 1
+        if end == start:  # A character is longer than a passage.
+            break
+        yield content[start:end].decode()
+        start = end
+    yield content[start:].decode()
+
+
+def _rows_of_text(path: Path, text_field: str, max_bytes: int) -> Iterator[tuple[str, str]]:
+    with path.open("rb") as file:
+        content, is_whole = file.read(max_bytes), not file.read(1)
     try:
-        yield "", path.read_bytes().decode()
+        yield "", codecs.getincrementaldecoder("utf-8")().decode(content, final=is_whole)
     except UnicodeDecodeError as error:
         raise ValueError(f"corpus.paths matches {path}, which is not UTF-8 at byte {error.start}: convert it") from None
 
 
-def _rows_of_jsonl(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+def _rows_of_jsonl(path: Path, text_field: str, max_bytes: int) -> Iterator[tuple[str, str]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
@@ -142,7 +173,7 @@ def _rows_of_jsonl(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
                 yield str(number), _field_of(row, text_field, f"{path} line {number}")
 
 
-def _rows_of_parquet(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
+def _rows_of_parquet(path: Path, text_field: str, max_bytes: int) -> Iterator[tuple[str, str]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -161,7 +192,11 @@ def _rows_of_parquet(path: Path, text_field: str) -> Iterator[tuple[str, str]]:
                 number += 1
 
 
-READERS = {".txt": _rows_of_txt, ".jsonl": _rows_of_jsonl, ".parquet": _rows_of_parquet}
+READERS = {
+    **dict.fromkeys((".txt", ".md", ".rst", ".py", ".pyi"), _rows_of_text),
+    ".jsonl": _rows_of_jsonl,
+    ".parquet": _rows_of_parquet,
+}
 
 
 def _field_of(row: Any, text_field: str, place: str) -> str:
@@ -180,7 +215,7 @@ def _field_of(row: Any, text_field: str, place: str) -> str:
 def _read_huggingface(params: CorpusParams) -> Iterator[Document]:
     """Rows of the dataset in its order until they fill the training text and the validation share."""
     rows, version, license_name = _open_dataset(params)
-    bytes_wanted = params.max_bytes / (1 - params.validation_share)
+    bytes_wanted = params.max_bytes_held_and_trained
     for number, row in enumerate(rows):
         text = normalise(_field_of(row, params.text_field, f"{params.dataset} row {number}"))
         yield Document(text, params.dataset, str(number), version, license_name)

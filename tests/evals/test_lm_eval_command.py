@@ -1,4 +1,4 @@
-"""README's commands on a checkpoint that is none of ours: lm-eval's command line gives what the harness gives."""
+"""The page's commands on a checkpoint that is none of ours: lm-eval's command line gives what the harness gives."""
 
 import json
 import math
@@ -52,10 +52,10 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def readme_commands(root: Path) -> tuple[list[str], list[str]]:
+def page_commands(root: Path) -> tuple[list[str], list[str]]:
     """The one that writes items and the one that asks them."""
-    section = (root / "README.md").read_text().partition("## Evaluate your own checkpoint\n")[2]
-    writes, asks = map(shlex.split, section.split("```")[1].strip().splitlines())
+    section = (root / "docs/own-models.md").read_text().partition("## What is it able to do?\n")[2]
+    writes, asks = map(shlex.split, section.split("```sh\n")[1].partition("```")[0].strip().splitlines())
     return writes, asks
 
 
@@ -69,10 +69,10 @@ def run_in(place: Path, command: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, foreign: Path, root: Path) -> Path:
-    """A directory with our tasks in which README's commands were run, with more tasks and fewer items."""
+    """A directory with our tasks in which the page's commands were run, with more tasks and fewer items."""
     place = tmp_path_factory.mktemp("elsewhere")
     (place / "evals").symlink_to(root / "evals")
-    writes, asks = readme_commands(root)
+    writes, asks = page_commands(root)
     run_in(place, writes)
     asks = [argument.replace("=DIR,", f"={foreign},") for argument in asks]
     asks[asks.index("scalelab")] = ",".join(TASKS)

@@ -266,9 +266,9 @@ def test_lessons_of_other_settings_are_refused(place: Workplace) -> None:
         place.write()
 
 
-def test_the_readmes_item_of_the_built_in_models_world(place: Workplace, found: dict[str, Any]) -> None:
-    readme = (place.root / "README.md").read_text()
-    draw, ask = (shlex.split(line)[1:] for line in re.findall(r"^scalelab (?:item|solve).*item\.txt$", readme, re.M))
+def test_the_pages_item_of_the_built_in_models_world(place: Workplace, found: dict[str, Any]) -> None:
+    page = (place.root / "docs/long-context.md").read_text()
+    draw, ask = (shlex.split(line)[1:] for line in re.findall(r"^scalelab (?:item|solve).*item\.txt$", page, re.M))
     told = place.scalelab(*draw).stdout
     question = ask[ask.index("--question") + 1]
     assert f"\nquestion: {question}\n" in told

@@ -1,10 +1,13 @@
 """`scalelab use`: another params.yaml, and what becomes of one's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments.presets import PRESETS, put_in_place
+from experiments.own_texts import fit_to_texts
+from experiments.params import load
+from experiments.presets import PRESETS, put_in_place, put_texts_in_place
 
 
 @pytest.fixture
@@ -31,3 +34,26 @@ def test_every_params_file_of_ones_own_is_kept_once(checkout: Path) -> None:
     assert kept == ["params.yaml.bak", "params.yaml.bak.1", "params.yaml.bak", "params.yaml.bak.2"]
     texts = [(checkout / name).read_text() for name in dict.fromkeys(kept)]
     assert texts == ["first: 1", "second: 2", "third: 3"]
+
+
+@pytest.mark.parametrize(("num_lines", "how"), [(12_000, "repeated"), (40_000, "shorter")])
+def test_a_preset_on_ones_own_texts_has_what_they_afford(checkout: Path, num_lines: int, how: str) -> None:
+    (checkout / "texts").mkdir()
+    (checkout / "texts" / "log.txt").write_text("".join(f"line {n} of {n * n}\n" for n in range(num_lines)))
+    (checkout / "params.yaml").write_text("mine: 1\n")
+    *_, last = put_texts_in_place("laptop", ["texts"], "text", lambda line: None)
+    assert last == "params.yaml is now the laptop preset on these texts; what it said before is in params.yaml.bak"
+    preset, made = load(PRESETS / "laptop.yaml"), load(checkout / "params.yaml")
+    own = fit_to_texts(preset, ["texts"], "text", lambda line: None)
+    assert own.grids["law"].how == how
+    assert (made.corpus, made.validation) == (own.corpus, own.validation)
+    for name, suite in preset.suites.items():
+        afforded = own.grids[name].blocks if name in own.grids else suite.grid
+        assert made.suites[name] == replace(suite, grid=tuple(block for block in afforded if block is not None))
+    text = (checkout / "params.yaml").read_text()
+    comments = [
+        line for line in (PRESETS / "laptop.yaml").read_text().splitlines()[1:] if line.lstrip().startswith("#")
+    ]
+    assert comments
+    assert all(line in text for line in comments)
+    assert "\ndistillation: null # students of the teacher" in text

@@ -113,11 +113,11 @@ def test_a_budget_that_ends_is_told(root: Path, place: Path, serve) -> None:
     assert "exhausted (the budget's calls: 1 asked for, 0 left): 5 calls" in done.stderr
 
 
-def test_the_readmes_command_and_its_lines_of_python(root: Path, place: Path, serve) -> None:
+def test_the_pages_command_and_its_lines_of_python(root: Path, place: Path, serve) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
-    section = (root / "README.md").read_text().partition("## Ask about a text that no window holds\n")[2]
-    blocks = re.findall(r"```(python|)\n(scalelab solve .*?|from .*?)```", section, re.DOTALL)
-    assert [language for language, _ in blocks] == ["", "python"]
+    section = (root / "docs/long-context.md").read_text().partition("## Ask about a text that no window holds\n")[2]
+    blocks = re.findall(r"```(python|sh)\n(scalelab solve .*?|from .*?)```", section, re.DOTALL)[:2]
+    assert [language for language, _ in blocks] == ["sh", "python"]
     (place / "archive.txt").write_text(CONTEXT)
     command, snippet = (re.sub(r"http://\S+/v1", url, code).replace("MODEL", "m") for _, code in blocks)
     assert scalelab(root, place, *shlex.split(command)[1:]).stdout == "20\n"

@@ -28,9 +28,9 @@ FOUND = list(KINDS.values())
 NUM_CALLS = 1 + len(KINDS)
 
 
-def readme_command(root: Path, begin: str, **words: str) -> list[str]:
-    """The README's command that begins so, with these words for the placeholders."""
-    (command,) = re.findall(rf"`({begin} [^`]*\bDIR\b[^`]*)`", (root / "README.md").read_text())
+def page_command(root: Path, begin: str, **words: str) -> list[str]:
+    """The command of docs/own-models.md that begins so, with these words for the placeholders."""
+    (command,) = re.findall(rf"`({begin} [^`]*\bDIR\b[^`]*)`", (root / "docs/own-models.md").read_text())
     return shlex.split(re.sub(r"\b[A-Z]+\b", lambda word: shlex.quote(words[word[0]]), command))
 
 
@@ -41,8 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def served(folder: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """As the README starts it; a test that kills it starts it again."""
-    server = Served(readme_command(root, "transformers serve", DIR=str(folder)), tmp_path_factory.mktemp("home"))
+    """As the page starts it; a test that kills it starts it again."""
+    server = Served(page_command(root, "transformers serve", DIR=str(folder)), tmp_path_factory.mktemp("home"))
     try:
         server.start()
         yield server
@@ -75,10 +75,10 @@ def test_answers_programs_and_tokens_are_those_of_the_folder(
     assert served.num_chats == before + NUM_CALLS
 
 
-def test_the_readmes_commands(served: Served, folder: Path, root: Path, tmp_path: Path) -> None:
+def test_the_pages_commands(served: Served, folder: Path, root: Path, tmp_path: Path) -> None:
     (tmp_path / "archive.txt").write_text(CONTEXT)
     words = {"Q": QUESTION, "FILE": "archive.txt", "DIR": str(folder), "TOKENS": str(WINDOW)}
-    _, *command = readme_command(root, "scalelab solve", **words)
+    _, *command = page_command(root, "scalelab solve", **words)
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *command, "--base-url", served.url, "--json", "found.json"],
         cwd=tmp_path,

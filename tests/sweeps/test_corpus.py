@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sweeps.corpus.build import build_corpus
 from sweeps.corpus.dedup import NearDuplicates, jaccard, shingles
 from sweeps.corpus.excerpts import cut_excerpts
 from sweeps.corpus.select import Selection, select_documents
-from sweeps.corpus.sources import read_documents
+from sweeps.corpus.sources import cut_passages, read_documents
 
 PACKAGES, HELD_OUT = ("jinja2", "requests", "attrs"), ("itsdangerous", "tomlkit")
 INSTALLED = CorpusParams(packages=PACKAGES, validation_groups=HELD_OUT)
@@ -119,7 +120,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path, three_formats: tu
         "null.jsonl": "corpus.text_field 'content' in .* is NoneType, not text",
         "bad.parquet": "bad.parquet, which is not Parquet",
         "latin.txt": "latin.txt, which is not UTF-8 at byte 3",
-        "table.csv": "table.csv, of no known kind: use .txt, .jsonl, .parquet",
+        "table.csv": "table.csv, of no known kind: use .txt, .md, .rst, .py, .pyi, .jsonl, .parquet",
     }
     for pattern, message in refusals.items():
         with pytest.raises(ValueError, match=message):
@@ -366,3 +367,32 @@ def test_params_need_the_standard_library_only() -> None:
     heavy = {"numpy", "torch", "datasets", "datasketch"}
     code = f"import sys, sweeps.corpus; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_passages_join_to_the_text_and_end_with_lines() -> None:
+    text = "".join("\u00e9" * (number % 40) + f" line {number}\n" for number in range(400)) + "\u20ac" * 300
+    for max_bytes in (3, 64, 500, 10**6):
+        passages = list(cut_passages(text, max_bytes))
+        assert "".join(passages) == text
+        assert max(len(passage.encode()) for passage in passages) <= max_bytes
+    long_lines_aside = [passage for passage in cut_passages(text, 500) if "\u20ac" not in passage]
+    assert all(passage.endswith("\n") for passage in long_lines_aside)
+    assert list(cut_passages(text, None)) == [text]
+
+
+def test_long_documents_become_passages_with_places_of_their_own(tmp_path: Path) -> None:
+    params = write_txt(tmp_path, {"long": "a line of it\n" * 100, "short": "one line\n"})
+    documents = list(read_documents(replace(params, passage_bytes=130)))
+    assert [document.name for document in documents] == [*(f"#{number}" for number in range(10)), ""]
+    assert {len(document.text) for document in documents[:-1]} == {130}
+    with pytest.raises(ValueError, match=r"corpus.passage_bytes 0 is not a whole number above zero"):
+        replace(params, passage_bytes=0)
+
+
+def test_of_far_more_text_than_is_kept_the_rest_stays_unread(tmp_path: Path) -> None:
+    lines = "\u00e9".join(f"line {number}\n" for number in range(9000))
+    params = replace(write_txt(tmp_path, {f"{number}": lines for number in range(5)}), max_bytes=60_000)
+    read = list(read_documents(params))
+    assert sum(len(document.text.encode()) for document in read) in (133_332, 133_333)  # Twice 60,000 / 0.9.
+    assert len(read) == 2
+    assert all(lines.startswith(document.text) for document in read)

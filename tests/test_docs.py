@@ -1,0 +1,61 @@
+"""README and the pages of docs: short, linked, and with pictures that can be drawn anew."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pages import links, pages
+
+PAGES = pages()
+# Linked from the index, and still to be written.
+TO_COME = {
+    f"docs/{name}.md"
+    for name in ("pipeline", "cluster", "regression", "comparing", "notebooks", "mlflow", "dvc", "recovery")
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_there(root: Path, page: str) -> None:
+    missing = {str(path.resolve().relative_to(root)) for path in links(root / page) if not path.exists()}
+    assert missing <= TO_COME
+
+
+def test_every_page_is_in_the_index(root: Path) -> None:
+    linked = {path.resolve() for path in links(root / "docs/README.md")}
+    assert {root / page for page in PAGES if page.startswith("docs/") and page != "docs/README.md"} <= linked
+
+
+def test_readme_is_read_in_a_minute(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    assert text.count("\n") < 130
+    cells = re.findall(r"^\| `[^`]+` \| (.*) \|$", text, re.MULTILINE)
+    assert max(map(len, cells)) < 110
+
+
+@pytest.fixture
+def headings(root: Path) -> dict[str, str]:
+    """Of the figures that are drawn, by the name of their picture."""
+    return dict(re.findall(r'^    "(\w+)": "(.*)",$', (root / "docs/pictures.py").read_text(), re.MULTILINE))
+
+
+def test_pictures_are_figures_of_the_report(root: Path, headings: dict[str, str]) -> None:
+    report = (root / "results/report.html").read_text()
+    for name, heading in headings.items():
+        assert f'aria-label="{heading}"' in report
+        assert (root / "docs" / f"{name}.png").stat().st_size < 100_000
+        assert any(f"]({name}.png)" in (root / page).read_text() for page in PAGES)
+
+
+@pytest.mark.usefixtures("browser")
+def test_pictures_are_drawn_from_a_report(root: Path, tmp_path: Path, headings: dict[str, str]) -> None:
+    figures = [
+        f'<div class="figure" aria-label="{heading}"><svg class="main-svg"/></div>' for heading in headings.values()
+    ]
+    (tmp_path / "report.html").write_text("<!DOCTYPE html><body>" + "".join(figures))
+    command = [sys.executable, str(root / "docs/pictures.py"), str(tmp_path / "report.html"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    drawn = {path.stem: path.read_bytes()[:4] for path in tmp_path.glob("*.png")}
+    assert drawn == dict.fromkeys(headings, b"\x89PNG")
