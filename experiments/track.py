@@ -91,7 +91,7 @@ class _Publisher:
         settled = planned <= {files.cell.name for files in self.cells if files.settled}
         if not self.cells:
             return Published(0, 0, settled)
-        self.experiment_id = _experiment(self.client, f"scalelab/{self.sweep.suite}")
+        self.experiment_id = experiment_of(self.client, self.sweep.suite)
         where = f"tags.`scalelab.sweep` = '{self.sweep.identity}'"
         known = {
             run.data.tags["scalelab.cell"]: run
@@ -240,8 +240,9 @@ def client_of(tracking_uri: str | None) -> "MlflowClient":
     return MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI)
 
 
-def _experiment(client: "MlflowClient", name: str) -> str:
+def experiment_of(client: "MlflowClient", question: str) -> str:
     """Its id; one that somebody deleted in the interface is brought back, for its name stays taken."""
+    name = f"scalelab/{question}"
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return client.create_experiment(name)

@@ -24,7 +24,12 @@ def executing(folder: Path, environment: Mapping[str, str]) -> Iterator[Execute]
     def execute(path: Path) -> nbformat.NotebookNode:
         notebook = nbformat.read(path, as_version=4)
         notebook.cells.insert(0, nbformat.v4.new_code_cell(FORGET))
-        return NotebookClient(notebook, km=manager, timeout=120).execute(cleanup_kc=False)
+        client = NotebookClient(notebook, km=manager, timeout=120)
+        try:
+            return client.execute(cleanup_kc=False)
+        finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
 
     try:
         yield execute
