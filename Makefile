@@ -51,8 +51,8 @@ proof: $(INSTALLED) ## an hour: the slow simulations, then the benchmarks whose 
 	scalelab bench coverage --json experiments/archive/bench/coverage.json
 	scalelab bench emergence --json experiments/archive/bench/emergence.json
 
-lab: $(INSTALLED) ## JupyterLab on the notebooks
-	jupyter lab analysis/notebooks
+lab: $(INSTALLED) ## JupyterLab on the notebooks, the index of them first
+	jupyter lab analysis/notebooks/start.ipynb
 
 ui: $(INSTALLED) ## MLflow on the published runs
 	@echo 'Choose "Model training" at the top left of the page: its other view shows no runs.'

@@ -408,6 +408,17 @@ def sync(
 
 
 @app.command()
+def promote(suite: SuiteName = "law", dry_run: DryRun = False) -> None:
+    """Register the best run of a suite's largest size in MLflow, as the model that `baseline` names."""
+    from experiments.project import Project
+    from experiments.registry import candidate
+    from experiments.registry import promote as promoted
+
+    project = Project.here()
+    print(f"would register {candidate(project, suite)}" if dry_run else promoted(project, suite))
+
+
+@app.command()
 def use(
     preset: Annotated[str, typer.Argument(help="smoke, laptop, inference, longcontext, full, gpu or cluster.")],
     texts: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.track import DEFAULT_TRACKING_URI, MAX_RUNS, client_of
+from experiments.track_findings import RESULTS_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +56,8 @@ def _runs_table(client: "MlflowClient", experiment: str, columns: Mapping[str, s
 
 
 def _rows(client: "MlflowClient", run: "Run", columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    if RESULTS_TAG in run.data.tags:
+        return []  # what was found, not a training run
     if "scalelab.cell" not in run.data.tags:
         logged: dict[str, Any] = {**run.data.params, **run.data.metrics}
         wanted = [columns.get(name, name) for name in NAMES]

@@ -1,6 +1,7 @@
 """`scalelab sync`: this project's suites and results, given to the publisher."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS
@@ -10,6 +11,9 @@ from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
 from experiments.scores import EMERGENCE, SCORES
 from experiments.snapshot import Sweep
+
+if TYPE_CHECKING:
+    from experiments.track import Told
 
 ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, INFERENCE, LONGCONTEXT, REPORT)
 
@@ -24,12 +28,19 @@ def publish(follow: bool, dry_run: bool) -> None:
         print(f"would publish {', '.join(s.suite for s in sweeps)} and {', '.join(map(str, present(ARTIFACTS)))}")
         return
     if follow:
-        done = track.follow(
-            project.runs, sweeps, ARTIFACTS, training_is_over=Watch(list(project.params.suites)).is_over
-        )
+        watch = Watch(list(project.params.suites))
+        done = track.follow(project.runs, sweeps, ARTIFACTS, told=results, training_is_over=watch.is_over)
     else:
-        done = track.sync(project.runs, sweeps, ARTIFACTS)
+        done = track.sync(project.runs, sweeps, ARTIFACTS, told=results)
     print(f"{done.cells} cells in MLflow, {done.updated} updated now; `make ui` opens it")
+
+
+def results() -> "Told":
+    """What the results on disk say, for the runs that show it."""
+    from experiments.findings import QUESTIONS, findings, shown_of
+    from experiments.track import Told
+
+    return Told({name: shown_of(name) for name in QUESTIONS}, findings(), (REPORT,))
 
 
 class Watch:

@@ -15,13 +15,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.findings import Finding, Shown
 from experiments.snapshot import CellFiles, Evaluated, Status, Sweep, digest_of, read_cells, revision_tags
+from experiments.track_findings import publish_finding, show
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -34,7 +36,17 @@ ENDPOINTS = ("loss", "loss_se", "bits_per_byte")
 # MLflow's own limits: metrics in one batch, runs in one search, characters of a dataset digest.
 MAX_BATCH, MAX_RUNS, MAX_DATASET_DIGEST = 1000, 50_000, 36
 MANY_CELLS = 8
+SHOWN_SAMPLES = 4
 NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")  # of a metric, to MLflow
+
+
+@dataclass(frozen=True)
+class Told:
+    """What results say, beside the runs: by suite on its parent, and as runs of their own; files that go with these."""
+
+    shown: Mapping[str, Shown] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    report: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -47,15 +59,26 @@ class Published:
 
 
 def sync(
-    runs: Path, sweeps: Sequence[Sweep], artifacts: Sequence[Path] = (), tracking_uri: str | None = None
+    runs: Path,
+    sweeps: Sequence[Sweep],
+    artifacts: Sequence[Path] = (),
+    tracking_uri: str | None = None,
+    *,
+    told: Callable[[], Told] = lambda: Told(),
 ) -> Published:
     """Publishes what MLflow lacks; `artifacts` that exist are attached to every parent.
+
+    `told` gives notes and figures of parents by suite, and results whose rows are no training runs.
 
     Without `tracking_uri` the environment's MLFLOW_TRACKING_URI counts, else a SQLite file beside the params.
     """
     with _sole_publisher(runs):
-        client = client_of(tracking_uri)
-        published = [_Publisher(client, runs, sweep).publish(artifacts) for sweep in sweeps]
+        client, now = client_of(tracking_uri), told()
+        published = [
+            _Publisher(client, runs, sweep, now.shown.get(sweep.suite, Shown())).publish(artifacts) for sweep in sweeps
+        ]
+        for finding in now.findings:
+            publish_finding(client, experiment_of(client, finding.question), finding, now.report)
     return Published(
         sum(p.cells for p in published), sum(p.updated for p in published), all(p.settled for p in published)
     )
@@ -67,13 +90,14 @@ def follow(
     artifacts: Sequence[Path] = (),
     tracking_uri: str | None = None,
     *,
+    told: Callable[[], Told] = lambda: Told(),
     training_is_over: Callable[[], bool] = lambda: False,
     seconds: float = 10.0,
 ) -> Published:
     """Syncs every `seconds` until every cell is settled or training is over, and once more after that."""
     while True:
         over = training_is_over()
-        published = sync(runs, sweeps, artifacts, tracking_uri)
+        published = sync(runs, sweeps, artifacts, tracking_uri, told=told)
         if over or published.settled:
             return published
         time.sleep(seconds)
@@ -82,8 +106,8 @@ def follow(
 class _Publisher:
     """Writes one sweep: finds its runs by their tags and creates those that are missing."""
 
-    def __init__(self, client: "MlflowClient", runs: Path, sweep: Sweep) -> None:
-        self.client, self.sweep = client, sweep
+    def __init__(self, client: "MlflowClient", runs: Path, sweep: Sweep, shown: Shown) -> None:
+        self.client, self.sweep, self.shown = client, sweep, shown
         self.cells = read_cells(runs, sweep)
 
     def publish(self, artifacts: Sequence[Path]) -> Published:
@@ -91,7 +115,7 @@ class _Publisher:
         settled = planned <= {files.cell.name for files in self.cells if files.settled}
         if not self.cells:
             return Published(0, 0, settled)
-        self.experiment_id = _experiment(self.client, f"scalelab/{self.sweep.suite}")
+        self.experiment_id = experiment_of(self.client, self.sweep.suite)
         where = f"tags.`scalelab.sweep` = '{self.sweep.identity}'"
         known = {
             run.data.tags["scalelab.cell"]: run
@@ -139,8 +163,16 @@ class _Publisher:
         self._describe(run_id, sizes, {**files.tags(), **done})
         self._set_status(run_id, files.status, files.span[1])
 
-    def _log_samples(self, run_id: str, branch: str, evaluated: Evaluated) -> None:
-        """The samples as a table beside the branch's record, once: what is logged to a table that is there is added."""
+    def _show_samples(self, run_id: str) -> None:
+        """A few samples a task of the largest model that was asked."""
+        asked = [files for files in self.cells if files.evaluations]
+        if asked:
+            largest = max(asked, key=lambda files: files.cell.shape.params_non_embedding)
+            branch = max(largest.evaluations, key=lambda name: largest.records[name]["tokens"])
+            self._log_samples(run_id, largest.cell.name, largest.evaluations[branch], SHOWN_SAMPLES)
+
+    def _log_samples(self, run_id: str, branch: str, evaluated: Evaluated, most: int | None = None) -> None:
+        """The samples, at most so many a task, as a table in that folder, once: a table that is there is added to."""
         import pandas as pd
 
         name = f"{branch}/samples-{evaluated.identity}.json"
@@ -149,18 +181,23 @@ class _Publisher:
         # Not read_json: it makes numbers and times of texts that look like them.
         with evaluated.samples.open() as lines:
             samples = pd.DataFrame([json.loads(line) for line in lines])
+        if most is not None:
+            samples = samples.groupby("task", sort=False).head(most)
         samples["metrics"] = samples["metrics"].map(json.dumps)
         samples["responses"] = samples["responses"].map(" | ".join)
         self.client.log_table(run_id, samples, name)
 
     def _publish_parent(self, run: "Run", artifacts: Sequence[Path], settled: bool) -> None:
         present = [path for path in artifacts if path.exists()]
-        digest = digest_of([[files.digest for files in self.cells], [digest_of(p.read_bytes().hex()) for p in present]])
+        contents = [digest_of(path.read_bytes().hex()) for path in present]
+        digest = digest_of([[files.digest for files in self.cells], contents, self.shown.note])
         status: Status = "FINISHED" if settled else "RUNNING"
         if run.data.tags.get("scalelab.published") == digest and run.info.status == status:
             return
         for path in present:
             self.client.log_artifact(run.info.run_id, str(path))
+        self._show_samples(run.info.run_id)
+        show(self.client, run.info.run_id, self.shown)
         records = [record for files in self.cells for record in files.records.values()]
         tags = {
             "scalelab.params": digest_of(asdict(self.sweep)),
@@ -240,8 +277,9 @@ def client_of(tracking_uri: str | None) -> "MlflowClient":
     return MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI)
 
 
-def _experiment(client: "MlflowClient", name: str) -> str:
+def experiment_of(client: "MlflowClient", question: str) -> str:
     """Its id; one that somebody deleted in the interface is brought back, for its name stays taken."""
+    name = f"scalelab/{question}"
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return client.create_experiment(name)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.checkout import Checkout
+from tests.notebooks import executing, text_of
 from tests.pages import commands, own_texts, pages
 from tests.serving import reader
 
@@ -98,6 +99,16 @@ def test_pipeline_compares_ways_to_answer_from_long_contexts(checkout: Checkout)
     assert set(found["gates"]) >= {"shuffled_leaf", "oracle_leaf", "oracle_program", "regex"}
     assert '<div id="longcontext" class="chapter">' in (checkout.path / "results/report.html").read_text()
     assert "long contexts: 16 rows of policy/w0016-l3-s0" in checkout.run("scalelab", "status")
+
+
+def test_every_notebook_runs_on_what_the_pipeline_left(checkout: Checkout) -> None:
+    folder = checkout.path / "analysis" / "notebooks"
+    notebooks = sorted(folder.glob("*.ipynb"))
+    assert len(notebooks) == 7
+    with executing(folder, checkout.env) as execute:
+        said = {path.stem: text_of(execute(path)) for path in notebooks}
+    assert "not there" not in said["start"]
+    assert re.search(r"law +10 +1 +1310720 ", said["runs"])  # cells, hosts, tokens of their longest runs
 
 
 def test_status_says_the_law_and_where_to_look(checkout: Checkout) -> None:
