@@ -57,13 +57,17 @@ def train(
     """Train what the cell store lacks of suites."""
     from contextlib import ExitStack
 
-    from experiments.launch import only_one
+    from experiments.launch import is_held, only_one
     from experiments.project import CACHE, Project
     from experiments.sweep import check_device, report_states, train_suite
+    from sweeps.repair import repairs
 
     project = Project.here()
     jobs = [job for suite in suites for job in project.jobs(suite)]
     report_states(jobs)
+    if not any(is_held(CACHE / f"{suite}.lock") for suite in suites):  # else they are another run's, which goes on
+        for line in repairs(jobs):
+            print(line, flush=True)
     if any(job.pending_steps() for job in jobs):
         check_device(project.params.executor.device)
     if dry_run:
