@@ -365,15 +365,24 @@ def report(dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def status(json_out: Json = None) -> None:
-    """Say where every suite stands, what the law says, and how to look at it."""
+def status(
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow what runs until nothing does; Ctrl-C ends it.")
+    ] = False,
+    json_out: Json = None,
+) -> None:
+    """Say where every suite stands, what runs, failed or is damaged, and what the results say."""
+    if watch and json_out is not None:
+        raise ValueError("status: --watch follows and --json writes once: give one of them")
+    if watch:
+        from experiments.watch import watch as follow
+
+        follow()
+        return
     from experiments.status import print_status, read_status
 
     found = read_status()
-    if json_out is None:
-        print_status(found)
-    else:
-        write_result(found, json_out)
+    give(found, json_out, lambda: print_status(found))
 
 
 @app.command()

@@ -9,6 +9,8 @@ from sweeps.schedule import fork
 from sweeps.train_job import CellJob
 from sweeps.whole import checkpoint_is_whole, ends_in_a_line, state_is_whole
 
+CHECKPOINT = "checkpoint"
+
 
 def repairs(jobs: Sequence[CellJob]) -> list[str]:
     """A line for each thing in the jobs' cells that is not whole: what it is, and what training does with it.
