@@ -386,6 +386,15 @@ def status(
 
 
 @app.command()
+def gc(dry_run: DryRun = False, json_out: Json = None) -> None:
+    """Remove what runs/ holds of models and settings that params.yaml no longer asks for, and what killed runs left."""
+    from experiments.gc import collect, print_collected
+
+    found = collect(dry_run)
+    give(found, json_out, lambda: print_collected(found))
+
+
+@app.command()
 def sync(
     follow: Annotated[bool, typer.Option("--follow", help="Keep publishing while training runs.")] = False,
     dry_run: DryRun = False,
