@@ -2,16 +2,14 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.checkout import Checkout
 from tests.serving import reader
 
 # The whole pipeline runs once for all tests here, which takes minutes where other work takes the cores.
@@ -39,43 +37,10 @@ HELDOUT = {
 }
 
 
-class Checkout:
-    """A copy of the files git knows, committed anew, in which the smoke preset is in place."""
-
-    def __init__(self, path: Path, root: Path) -> None:
-        self.path = path
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True
-        )
-        for name in listed.stdout.splitlines():
-            if (root / name).is_file():
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                (path / name).write_bytes((root / name).read_bytes())
-        (path / "dvc.lock").unlink(missing_ok=True)
-        bin_directory = Path(sys.executable).parent
-        self.env = {**os.environ, "PYTHONPATH": str(path), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
-        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-        for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "all"]):
-            subprocess.run(["git", *arguments], cwd=path, check=True)
-        self.run("scalelab", "use", "smoke")
-
-    def run(self, *command: str) -> str:
-        """A command of the README, which must succeed; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=560)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def law(self) -> dict[str, Any]:
-        return json.loads((self.path / "results/law.json").read_text())
-
-    def stamps(self) -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (self.path / "runs").glob("*/*/*/record.json")}
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Checkout:
     """The checkout after `dvc repro`."""
-    made = Checkout(tmp_path_factory.mktemp("checkout"), root)
+    made = Checkout(tmp_path_factory.mktemp("checkout") / "scalelab", root)
     made.run("dvc", "repro")
     return made
 
