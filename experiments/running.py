@@ -84,15 +84,16 @@ def made_by_dvc() -> list[str]:
         writers = json.loads(DVC_LOCK.read_text()).get("write", {})
     except (FileNotFoundError, ValueError):  # no DVC here, or it writes the file at this moment
         return []
-    paths = [Path(path) for path, writer in writers.items() if _is_alive(int(writer["pid"]))]
+    paths = [Path(path) for path, writer in writers.items() if _is_dvc(int(writer["pid"]))]
     return sorted(os.path.relpath(path) if path.is_absolute() else str(path) for path in paths)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_dvc(pid: int) -> bool:
+    """Whether that process lives; where the system tells its command, also whether it is dvc and not a later one."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # somebody else's
         return True
-    return True
+    return "dvc" in (_command(pid) or "dvc")
