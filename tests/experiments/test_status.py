@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.launch import only_one
 from experiments.status import read_status
 from sweeps import store
 from sweeps.identity import branch_identity
@@ -147,3 +149,15 @@ def test_without_data_nothing_is_said_of_the_results(workplace, newcomer, monkey
     assert "cannot be told: law" in out
     assert "the law is of other runs" not in out
     assert "L = " in out
+
+
+def test_ctrl_c_ends_the_watching_quietly(workplace) -> None:
+    (workplace.path / ".cache").mkdir()
+    with only_one(workplace.path / ".cache" / "law.lock"):
+        watch = workplace.start("status", "--watch")
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "law: 2 pending\n"
+        assert watch.stdout.readline() == "running: law\n"
+        watch.send_signal(signal.SIGINT)
+        out, err = watch.communicate(timeout=60)
+    assert (watch.returncode, out, err) == (0, "", "")
