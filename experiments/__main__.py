@@ -12,10 +12,11 @@ from experiments.bench.cli import app as bench
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
 from experiments.texts import abilities, corpus, item, world
+from experiments.upkeep import gc, status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-for verb in (corpus, abilities, world, item, solve):
+for verb in (corpus, abilities, world, item, solve, status, gc):
     app.command()(verb)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -385,36 +386,6 @@ def report(dry_run: DryRun = False) -> None:
     from experiments.law import write_law_report
 
     print(write_law_report(dry_run))
-
-
-@app.command()
-def status(
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Follow what runs until nothing does; Ctrl-C ends it.")
-    ] = False,
-    json_out: Json = None,
-) -> None:
-    """Say where every suite stands, what runs, failed or is damaged, and what the results say."""
-    if watch and json_out is not None:
-        raise ValueError("status: --watch follows and --json writes once: give one of them")
-    if watch:
-        from experiments.watch import watch as follow
-
-        follow()
-        return
-    from experiments.status import print_status, read_status
-
-    found = read_status()
-    give(found, json_out, lambda: print_status(found))
-
-
-@app.command()
-def gc(dry_run: DryRun = False, json_out: Json = None) -> None:
-    """Remove what runs/ holds of models and settings that params.yaml no longer asks for, and what killed runs left."""
-    from experiments.gc import collect, print_collected
-
-    found = collect(dry_run)
-    give(found, json_out, lambda: print_collected(found))
 
 
 @app.command()
