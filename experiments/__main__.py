@@ -1,5 +1,6 @@
 """The command line. A verb imports what it needs when it runs: `scalelab --help` loads nothing heavy."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +13,14 @@ from experiments.executors.params import ExecutorKind
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
 from experiments.texts import abilities, corpus, item, world
+from experiments.upkeep import gc, status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-for verb in (corpus, abilities, world, item, solve):
+for verb in (corpus, abilities, world, item, solve, status, gc):
     app.command()(verb)
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]
 
 
@@ -28,6 +31,12 @@ def main() -> None:
     except ValueError as error:
         print(f"scalelab: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        remedy = "make room (`scalelab gc` may), then run it again; what was finished is kept"
+        print(f"scalelab: the disk is full ({error}): {remedy}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 @app.callback()
@@ -63,15 +72,19 @@ def train(
     from contextlib import ExitStack
     from dataclasses import replace
 
-    from experiments.locks import only_one
+    from experiments.locks import is_held, only_one
     from experiments.project import CACHE, Project
     from experiments.sweep import check_device, report_states, train_suite
+    from sweeps.repair import repairs
 
     project = Project.here()
     named = {"kind": executor, "address": address}
     where = replace(project.params.executor, **{name: value for name, value in named.items() if value is not None})
     jobs = [job for suite in suites for job in project.jobs(suite)]
     report_states(jobs)
+    if not any(is_held(CACHE / f"{suite}.lock") for suite in suites):  # else they are another run's, which goes on
+        for line in repairs(jobs):
+            print(line, flush=True)
     if where.kind == "local" and any(job.pending_steps() for job in jobs):
         check_device(where.device)
     if dry_run:
@@ -158,6 +171,7 @@ def fit(
 ) -> None:
     """Fit a scaling law to runs, with intervals, diagnostics and a check on held-out cells."""
     from experiments.fits import fit_params, fit_table
+    from experiments.headline import write_headline
     from experiments.law import LAW, fit_own, print_law
 
     settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
@@ -169,6 +183,8 @@ def fit(
     else:
         runs, found = fit_own(settings)
     give(found, json_out or (LAW if points is None else None), lambda: print_law(found))
+    if points is None and json_out is None:
+        write_headline("law", found)
     if html_out is not None:
         from analysis.pages_law import fit_page
 
@@ -187,6 +203,7 @@ def saturation(
 ) -> None:
     """Say at how much data each size stops improving, on fresh and on repeated tokens."""
     from experiments.fits import fit_params
+    from experiments.headline import write_headline
     from experiments.saturation import SATURATION, own_saturation, print_saturation, saturation_of_table
 
     settings = fit_params({"bootstrap": bootstrap})
@@ -198,6 +215,8 @@ def saturation(
     else:
         runs, found = own_saturation(settings)
     give(found, json_out or (SATURATION if points is None else None), lambda: print_saturation(found))
+    if points is None and json_out is None:
+        write_headline("saturation", found)
     if html_out is not None:
         from analysis.pages_saturation import saturation_page
 
@@ -290,10 +309,13 @@ def emergence(
 ) -> None:
     """Label every task of a table: emergent, smooth, mirage, saturated, flat or undetermined; where, and how wide."""
     from experiments.emergence import emergence_of_table, own_emergence, print_emergence
+    from experiments.headline import write_headline
     from experiments.scores import EMERGENCE
 
     table, found = own_emergence() if scores is None else emergence_of_table(scores)
     give(found, json_out or (EMERGENCE if scores is None else None), lambda: print_emergence(found))
+    if scores is None and json_out is None:
+        write_headline("emergence", found)
     if html_out is not None:
         from analysis.pages_emergence import emergence_page
 
@@ -309,6 +331,7 @@ def inference(
     """Measure every acceleration on the checkpoints that params.yaml names; rows that were measured before are kept."""
     from rich.console import Console
 
+    from experiments.headline import write_headline
     from experiments.inference import INFERENCE, describe, own_inference, print_inference
     from experiments.locks import only_one
     from experiments.project import CACHE, Project
@@ -319,6 +342,8 @@ def inference(
     with only_one(CACHE / "inference-measured.lock"):
         found = own_inference(Console(stderr=True))
     give(found, json_out or INFERENCE, lambda: print_inference(found))
+    if json_out is None:
+        write_headline("inference", found)
     if html_out is not None:
         from analysis.pages_inference import inference_page
 
@@ -330,6 +355,7 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
     """Compare ways to answer from contexts of up to a thousand windows; rows that were measured before are kept."""
     from rich.console import Console
 
+    from experiments.headline import write_headline
     from experiments.locks import only_one
     from experiments.longcontext import describe, own_longcontext, print_longcontext
     from experiments.longcontext_report import LONGCONTEXT
@@ -341,6 +367,8 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
     with only_one(CACHE / "longcontext-measured.lock"):
         found = own_longcontext(Console(stderr=True))
     give(found, json_out or LONGCONTEXT, lambda: print_longcontext(found))
+    if json_out is None:
+        write_headline("longcontext", found)
 
 
 @app.command()
@@ -382,18 +410,6 @@ def report(
     page = out or COMPARISON
     found = compare_with(against, None if dry_run else page)
     give(found, json_out, lambda: print_comparison(found, None if dry_run else page))
-
-
-@app.command()
-def status(json_out: Json = None) -> None:
-    """Say where every suite stands, what the law says, and how to look at it."""
-    from experiments.status import print_status, read_status
-
-    found = read_status()
-    if json_out is None:
-        print_status(found)
-    else:
-        write_result(found, json_out)
 
 
 @app.command()

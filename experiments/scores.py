@@ -20,6 +20,7 @@ DETECTOR = CODE_ROOT / "experiments" / "archive" / "bench" / "emergence.json"
 # What a proportion is checked against: the same answer's likelihood, which grows before the proportion shows it.
 CONTINUOUS = {"exact_match": "logprob_per_char", "acc": "choice_logprob"}
 DETECTED = tuple(CONTINUOUS)
+ANSWERS = ("_direct", "_steps_generate")  # tasks that ask for the answer, at once or after steps
 
 
 def collect_scores(project: Project) -> "pd.DataFrame":
@@ -102,8 +103,7 @@ def report_sections() -> "list[Section]":
 
 def status_lines(found: dict[str, Any]) -> list[str]:
     """Labels of exact match in a line each, under their count: of the answer, at once or after steps."""
-    answers = ("_direct", "_steps_generate")
-    rows = [row for row in found["rows"] if row["metric"] == "exact_match" and row["task"].endswith(answers)]
+    rows = [row for row in found["rows"] if row["metric"] == "exact_match" and row["task"].endswith(ANSWERS)]
     names = (row["task"].removeprefix("scalelab_").removesuffix("_generate").replace("_", " ") for row in rows)
     lines = [label_sentence(row, name) for row, name in zip(rows, names, strict=True)]
     return [f"emergence by exact match: {counted(row['label'] for row in rows)}", *lines]

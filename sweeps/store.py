@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeps.grid import Cell, Training, branch_name
+from sweeps.whole import checkpoint_is_whole, state_is_whole
 
 SCHEMA_VERSION = 1
 TRUNK = "trunk"
@@ -90,7 +91,7 @@ def evaluation_dir(runs: Path, cell: Cell, branch: str) -> Path:
 def read_evaluation(directory: Path, fingerprint: str) -> dict[str, Any] | None:
     """The scores there; None where there are none or another record's checkpoint was judged."""
     try:
-        found = json.loads((directory / SCORES).read_text())
+        found = read_json(directory / SCORES)
     except FileNotFoundError:
         return None
     return found if found["fingerprint"] == fingerprint else None
@@ -106,12 +107,15 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 
 def branch_state(runs: Path, cell: Cell, recipe: Recipe, steps: int) -> State:
-    """Where one branch stands; a failed one is tried again by the next run."""
-    record = read_record(branch_dir(runs, cell, steps * recipe.training.batch_tokens))
+    """Where one branch stands; a failed one is tried again by the next run, and one whose checkpoint is damaged too."""
+    directory = branch_dir(runs, cell, steps * recipe.training.batch_tokens)
+    record = read_record(directory)
     if record is None:
         return "pending"
     if record["fingerprint"] != fingerprint(cell, recipe, steps):
         return "stale"
+    if record["status"] == "done" and not checkpoint_is_whole(directory / "checkpoint"):
+        return "pending"
     return record["status"]
 
 
@@ -124,10 +128,10 @@ def trunk_is_current(runs: Path, cell: Cell, recipe: Recipe) -> bool:
 
 
 def trunk_steps(runs: Path, cell: Cell, recipe: Recipe) -> list[int]:
-    """The steps at which a state of the current trunk is on disk."""
+    """The steps at which a whole state of the current trunk is on disk."""
     if not trunk_is_current(runs, cell, recipe):
         return []
-    return sorted(int(path.stem) for path in (cell_dir(runs, cell) / TRUNK).glob("*.pt"))
+    return sorted(int(path.stem) for path in (cell_dir(runs, cell) / TRUNK).glob("*.pt") if state_is_whole(path))
 
 
 def is_settled(state: State) -> bool:
@@ -142,12 +146,20 @@ def read_records(runs: Path, suite: str) -> list[dict[str, Any]]:
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that is being written is left out."""
+    """The lines of metrics.jsonl up to the first that is not whole: it is being written, or a dying machine lost it."""
     try:
-        text = (directory / "metrics.jsonl").read_text()
+        text = (directory / "metrics.jsonl").read_text(errors="replace")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    lines = []
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
 
 
 def keep_whole_lines(directory: Path) -> list[dict[str, Any]]:

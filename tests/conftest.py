@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.checkout import heed_interrupts
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -125,6 +127,7 @@ class Workplace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_interrupts,
         )
 
     def scalelab(self, *arguments: str) -> "subprocess.CompletedProcess[str]":

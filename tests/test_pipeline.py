@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.pages import commands, own_texts, pages
 from tests.serving import reader
 
 # The whole pipeline runs once for all tests here, which takes minutes where other work takes the cores.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 CONTRACT = {
     "law",
@@ -40,12 +41,58 @@ HELDOUT = {
 }
 
 
+class Interrupted(Checkout):
+    """A checkout whose `dvc repro` was stopped by Ctrl-C in one training stage and killed in the next, then completed.
+
+    So whatever the tests here say of the pipeline, they say of one that was interrupted.
+    """
+
+    def press_ctrl_c(self) -> None:
+        process = self.start("dvc", "repro")
+        self.wait_for_branches("law", 4, process)
+        os.killpg(process.pid, signal.SIGINT)  # A terminal sends it to the whole group.
+        self.after_ctrl_c = (process.wait(timeout=100), self.started_log, self.stamps())
+
+    def kill_dvc(self) -> None:
+        """dvc alone, as a machine without memory kills it: the training that it started goes on."""
+        process = self.start("dvc", "repro")
+        self.wait_for_branches("saturation", 4, process)
+        os.killpg(process.pid, signal.SIGSTOP)  # That it is still at work does not depend on how long it takes.
+        process.kill()
+        process.wait()
+        (self.left,) = json.loads(self.run("scalelab", "status", "--json", "-"))["running"]
+        self.meanwhile = self.refused("dvc", "repro")
+        os.killpg(process.pid, signal.SIGKILL)
+        self.after_kill = self.stamps()
+
+    def complete(self) -> None:
+        self.said = self.run("dvc", "repro")
+
+
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Checkout:
+def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Interrupted:
     """The checkout after `dvc repro`."""
-    made = Checkout(tmp_path_factory.mktemp("checkout"), root)
-    made.run("dvc", "repro")
+    made = Interrupted(tmp_path_factory.mktemp("checkout") / "scalelab", root)
+    made.press_ctrl_c()
+    made.kill_dvc()
+    made.complete()
     return made
+
+
+def test_an_interrupted_repro_goes_on_and_trains_only_the_rest(checkout: Interrupted) -> None:
+    code, log, after_ctrl_c = checkout.after_ctrl_c
+    assert code != 0
+    assert "interrupted: run it again to go on where it was" in log
+    assert 4 <= len(after_ctrl_c) < 30
+    assert checkout.left["what"] == "saturation"
+    assert checkout.left["command"].endswith("train saturation")
+    assert "another process works on saturation: wait for it or stop it" in checkout.meanwhile
+    assert checkout.meanwhile.count("Stage 'train-law' didn't change, skipping") == 1
+    stamps = checkout.stamps()
+    for before in (after_ctrl_c, checkout.after_kill):
+        assert {path: stamps[path] for path in before} == before
+    finished = [path for path in checkout.after_kill if path.parents[2].name == "saturation"]
+    assert re.search(rf"^36 branches in 6 cells: .*\b{len(finished)} done", checkout.said, re.MULTILINE)
 
 
 def test_pipeline_leaves_points_law_report_and_runs_in_mlflow(checkout: Checkout) -> None:
@@ -128,6 +175,114 @@ def test_plan_prices_the_grid_and_finds_it_done(checkout: Checkout) -> None:
     assert {"cell", "branch", "params", "tokens", "flops", "predicted_seconds", "bytes", "state"} <= set(
         plan["cells"][0]
     )
+
+
+def test_status_says_that_everything_is_of_these_runs_and_gc_finds_nothing(checkout: Checkout) -> None:
+    status = json.loads(checkout.run("scalelab", "status", "--json", "-"))
+    assert set(status["results"].values()) == {"current"}
+    assert (status["running"], status["repairs"], status["failures"]) == ([], [], {})
+    found = json.loads(checkout.run("scalelab", "gc", "--dry-run", "--json", "-"))
+    assert (found["orphans"], found["left_alone"]) == ([], {})
+    # Rows of what is no longer asked for are found in their stores.
+    params = (checkout.path / "params.yaml").read_text()
+    other = params.replace("techniques: [kv-cache, batching]", "techniques: [kv-cache]").replace("items: 4", "items: 5")
+    (checkout.path / "params.yaml").write_text(other)
+    found = json.loads(checkout.run("scalelab", "gc", "--dry-run", "--json", "-"))
+    (checkout.path / "params.yaml").write_text(params)
+    gone = {Path(orphan["path"]).parts[1] for orphan in found["orphans"]}
+    assert gone == {"measurements", "longcontext"}
+    measured = [orphan["path"] for orphan in found["orphans"] if "measurements" in orphan["path"]]
+    assert len(measured) == 2
+    assert all("/batching-" in path for path in measured)
+    assert len(found["orphans"]) == 2 + 22
+
+
+def blocks(path: Path) -> list[str]:
+    """The shell commands of a page, a block each."""
+    return re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def block(path: Path, command: str) -> str:
+    """The one block of a page in which that command stands."""
+    (found,) = [text for text in blocks(path) if command in text]
+    return found
+
+
+@pytest.fixture(scope="module")
+def clone(checkout: Interrupted, root: Path) -> Checkout:
+    """Another machine's checkout: cloned and pulled as docs/dvc.md says, from a remote that the checkout pushed to."""
+    page, place = root / "docs/dvc.md", checkout.path.parent
+    checkout.shell(block(page, "dvc remote add").replace("/mnt/team/scalelab", str(place / "store")))
+    checkout.shell(block(page, "dvc push"))
+    made = checkout.clone(place / "clone")
+    made.pulled = made.shell(block(page, "dvc pull"))
+    return made
+
+
+def test_a_clone_pulls_everything_and_repro_runs_nothing(checkout: Interrupted, clone: Checkout) -> None:
+    stages = yaml.safe_load((clone.path / "dvc.yaml").read_text())["stages"]
+    skipped = re.findall("^Stage '(.+)' didn't change, skipping$", clone.pulled, re.MULTILINE)
+    assert sorted(skipped) == sorted(stages)
+    assert "Running stage" not in clone.pulled
+    assert "29 cells in MLflow, 29 updated now" in clone.pulled  # `scalelab sync`, which needs no repro
+    assert clone.git("status", "--short") == ""
+    there, here = (place.run("scalelab", "status", "--json", "-") for place in (checkout, clone))
+    assert json.loads(here)["suites"] == json.loads(there)["suites"]
+    assert set(json.loads(here)["results"].values()) == {"current"}
+    for verb in ("inference", "longcontext"):
+        assert "0 to measure" in clone.run("scalelab", verb, "--dry-run").replace("\n", " ").replace("  ", " ")
+
+
+def test_an_experiment_of_one_line_trains_only_what_it_adds(clone: Checkout, root: Path) -> None:
+    page, before = root / "docs/dvc.md", clone.stamps()
+    assert "30 branches in 10 cells" not in clone.pulled
+    clone.shell(block(page, "third-seed"))
+    added = {path: stamp for path, stamp in clone.stamps().items() if path not in before}
+    assert {path: clone.stamps()[path] for path in before} == before
+    assert {path.parts[-3].rpartition("-")[2] for path in added} == {"s2"}
+    assert len(added) == 15
+    assert clone.law()["num_points"] == 45
+    # Where it runs is no part of what it is.
+    assert "Stage 'train-law' didn't change" in clone.shell(block(page, "executor.workers"))
+    assert {path: clone.stamps()[path] for path in added} == added
+
+
+def test_dvc_compares_answers_and_draws_runs(clone: Checkout, root: Path) -> None:
+    compare = block(root / "docs/dvc.md", "dvc metrics diff")
+    said = clone.shell(compare)
+    assert re.search(r"results/metrics/law.json +runs +30 +45 +15", said)
+    assert re.search(r"results/metrics/law.json +heldout_error ", said)
+    assert "third-seed" in said
+    differing = json.loads(clone.run("dvc", "metrics", "diff", "--json"))["diff"]
+    assert set(differing) == {"results/metrics/law.json"}
+    assert differing["results/metrics/law.json"]["alpha"]["new"] == clone.law()["params"]["alpha"]
+    shown = list(csv.DictReader(clone.run("dvc", "exp", "show", "--csv").splitlines()))
+    runs = {row["Experiment"] or row["rev"]: row["runs"] for row in shown}
+    assert (runs["third-seed"], runs["workspace"]) == ("45", "45")
+    assert all(row["num_emergent"] and row["best_gain"] and row["rlm-1_at_1"] for row in shown)
+    page = (clone.path / "dvc_plots/index.html").read_text()
+    for title in ("loss against tokens", "loss against tokens, far past the best", "abilities against compute"):
+        assert title in page
+    drawn = json.loads(clone.run("dvc", "plots", "show", "--show-vega", "dvc.yaml::loss against tokens"))
+    points = list(csv.DictReader((clone.path / "results/points.csv").open()))
+    assert [(row["cell"], row["tokens"], row["loss"]) for row in drawn["data"]["values"]] == [
+        (row["cell"], row["tokens"], row["loss"]) for row in points
+    ]
+    axes = {axis: drawn["encoding"][axis]["field"] for axis in ("x", "y", "color", "shape")}
+    assert axes == {"x": "tokens", "y": "loss", "color": "size", "shape": "rev"}
+
+
+def test_going_back_trains_nothing_and_gc_takes_what_was_tried(clone: Checkout, root: Path) -> None:
+    before = clone.stamps()
+    assert "30 branches in 10 cells: 30 done" in clone.shell(block(root / "docs/dvc.md", "git restore"))
+    assert clone.stamps() == before
+    assert clone.law()["num_points"] == 30
+    look, room = blocks(root / "docs/recovery.md")
+    assert "30 branches in 10 cells: 30 done" in clone.shell(look)
+    assert "params.yaml no longer asks for it" in clone.shell(room)
+    after = clone.stamps()
+    assert {path: before[path] for path in after} == after
+    assert {path.parts[-3] for path in before if path not in after} == {f"w{n:04}-s2" for n in (8, 16, 32, 48, 64)}
 
 
 def test_a_new_token_count_trains_only_itself_and_a_docstring_nothing(checkout: Checkout) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from experiments.distillation import Comparison, describe_distillation, run_distillation
 from experiments.distillation_table import Key, Measured, contrast, contrasts, ratio_variance, residual_variance
+from experiments.orphans import find_orphans
 from experiments.project import Project
 from sweeps import store
 from sweeps.distil.params import DistillationParams, Way
@@ -32,6 +33,7 @@ SUITE: dict[str, Any] = {
         "sequence_length": 30, "batch_tokens": 480, "learning_rate": 0.01, "warmup_steps": 5, "compile": False,
     },
 }  # fmt: skip
+STORES = ("runs/distillation", "runs/evaluations/distillation")
 WAYS: tuple[Way, ...] = ("data", "logits", "on-policy")
 PARAMS = DistillationParams(suite="emergence", sizes=(8,), tokens=4800, on_policy_share=0.5, ways=WAYS)
 
@@ -116,6 +118,26 @@ def test_a_second_run_trains_and_judges_nothing(compared: dict[str, Any], place:
     assert f"teacher {compared['teacher']['branch']} of emergence" in described
     assert "6 students: sizes 8, seeds 0, 1, ways data, logits, on-policy, 4,800 tokens each" in described
     assert "0 to train" in described
+
+
+def test_gc_takes_students_that_are_no_longer_asked_for(compared: dict[str, Any], place: Any) -> None:
+    def named(distillation: DistillationParams | None) -> set[str]:
+        project = Project.here()
+        params = replace(project.params, distillation=distillation)
+        found = find_orphans(Project(params))
+        assert found.left_alone == {}
+        return {str(orphan.path) for orphan in found.orphans}
+
+    with contextlib.chdir(place.path):
+        assert named(PARAMS) == set()
+        second = {f"{store}/w0008-s1/{way}" for store in STORES for way in WAYS}
+        assert named(replace(PARAMS, seeds=(0, 2))) == second
+        # What data alone taught does not depend on how much of the on-policy way is on-policy.
+        assert named(replace(PARAMS, on_policy_share=0.25)) == {
+            f"{store}/w0008-s{seed}/on-policy" for store in STORES for seed in (0, 1)
+        }
+        whole = {f"{STORES[0]}/w0008-s{seed}" for seed in (0, 1)} | {f"{STORES[1]}/w0008-s{seed}" for seed in (0, 1)}
+        assert named(None) == whole | {"runs/evaluations/distillation/teacher"}
 
 
 def test_a_dry_run_counts_what_another_comparison_would_train(compared: dict[str, Any], place: Any) -> None:

@@ -1,5 +1,6 @@
 """The post-training stage on a tiny project whose model has hardly learnt: arms that are kept, rows, and refusals."""
 
+import copy
 import json
 from typing import Any
 
@@ -64,6 +65,22 @@ def test_both_arms_stand_beside_the_model(found: dict[str, Any]) -> None:
         assert row["ci95"][0] <= row["accuracy"] <= row["ci95"][1]
         assert row["tokens"] == sum(row["tokens_by_item"]) / 2 > 10
         assert 0 <= row["valid_programs"] <= 1
+
+
+def test_gc_takes_arms_and_rows_that_are_no_longer_asked_for(found: dict[str, Any], place: Workplace) -> None:
+    def named(section: str, key: str, value: Any) -> set[str]:
+        before = copy.deepcopy(place.tree)
+        place.set(f"{section}.{key}", value)
+        done = place.scalelab("gc", "--dry-run", "--json", "-")
+        place.tree = before
+        place.write()
+        assert done.returncode == 0, done.stderr
+        return {orphan["path"] for orphan in json.loads(done.stdout)["orphans"]}
+
+    assert named("posttrain", "items", ASKED["items"]) == set()
+    assert named("posttrain", "methods", ["rft"]) == {"runs/posttrain/grpo"}
+    # Arms trained on other questions; the first model's rows are of no training.
+    assert named("posttrain", "questions", 3) == {f"runs/posttrain/{method}" for method in ("rft", "grpo")}
 
 
 def test_arms_and_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None:

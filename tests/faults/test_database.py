@@ -1,0 +1,60 @@
+"""MLflow's database in the hands of another process: said in one line or waited for, and nothing is lost."""
+
+import sqlite3
+import time
+
+import pytest
+
+from experiments import publish
+
+
+@pytest.fixture
+def published(trained, workplace):
+    """A project whose runs are in its MLflow."""
+    workplace.copy_runs(trained)
+    done = workplace.scalelab("sync")
+    assert done.returncode == 0, done.stderr
+    assert "1 cells in MLflow, 1 updated now" in done.stdout
+    return workplace
+
+
+def points(workplace) -> list[tuple[str, int, float]]:
+    with sqlite3.connect(workplace.path / "mlflow.db") as database:
+        return sorted(database.execute("SELECT key, step, value FROM metrics"))
+
+
+def test_a_locked_database_is_named_and_then_waited_for(published) -> None:
+    before = points(published)
+    assert before
+    with sqlite3.connect(published.path / "mlflow.db", isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        refused = published.scalelab("sync")
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        assert refused.stderr.startswith(
+            f"scalelab: mlflow.db: database is locked for {publish.LOCK_SECONDS:g} seconds: "
+        )
+        assert "then `scalelab sync`; nothing is lost" in refused.stderr
+        # A new one begins to wait, and goes on when the database is let go.
+        waiting = published.start("sync")
+        time.sleep(5)
+        holder.execute("ROLLBACK")
+        out, err = waiting.communicate(timeout=100)
+        assert waiting.returncode == 0, err
+        assert "1 cells in MLflow, 0 updated now" in out
+    assert points(published) == before
+
+
+def test_a_damaged_database_is_made_anew_from_the_files(published) -> None:
+    before = points(published)
+    database = published.path / "mlflow.db"
+    database.write_bytes(b"not a database" * 1000)
+    refused = published.scalelab("sync")
+    assert refused.returncode == 2
+    assert (
+        refused.stderr
+        == "scalelab: mlflow.db: file is not a database: delete it and sync again, it is made from runs/\n"
+    )
+    database.unlink()
+    assert published.scalelab("sync").returncode == 0
+    assert points(published) == before
