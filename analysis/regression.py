@@ -40,9 +40,7 @@ def speed_test(baseline: Sequence[float], present: Sequence[float]) -> SpeedTest
     if len(baseline) != len(present) or not len(baseline):
         raise ValueError(f"{len(baseline)} and {len(present)} rounds: give both sides of each round")
     old, new = np.asarray(baseline, float), np.asarray(present, float)
-    p_slower, p_faster = (
-        float(stats.mannwhitneyu(new, old, alternative=way).pvalue) for way in ("greater", "less")
-    )
+    p_slower, p_faster = (float(stats.mannwhitneyu(new, old, alternative=way).pvalue) for way in ("greater", "less"))
     return SpeedTest(float(np.median(new / old)), p_slower, p_faster)
 
 

@@ -8,13 +8,14 @@ import typer
 
 from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
+from experiments.check.cli import check
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
 from experiments.texts import abilities, corpus, item, world
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-for verb in (corpus, abilities, world, item, solve):
+for verb in (corpus, abilities, world, item, solve, check):
     app.command()(verb)
 
 SuiteName = Annotated[str, typer.Argument(help="A suite of params.yaml.")]

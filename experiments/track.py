@@ -53,7 +53,7 @@ def sync(
 
     Without `tracking_uri` the environment's MLFLOW_TRACKING_URI counts, else a SQLite file beside the params.
     """
-    with _sole_publisher(runs):
+    with sole_publisher(runs):
         client = client_of(tracking_uri)
         published = [_Publisher(client, runs, sweep).publish(artifacts) for sweep in sweeps]
     return Published(
@@ -91,7 +91,7 @@ class _Publisher:
         settled = planned <= {files.cell.name for files in self.cells if files.settled}
         if not self.cells:
             return Published(0, 0, settled)
-        self.experiment_id = _experiment(self.client, f"scalelab/{self.sweep.suite}")
+        self.experiment_id = experiment_id(self.client, f"scalelab/{self.sweep.suite}")
         where = f"tags.`scalelab.sweep` = '{self.sweep.identity}'"
         known = {
             run.data.tags["scalelab.cell"]: run
@@ -240,7 +240,7 @@ def client_of(tracking_uri: str | None) -> "MlflowClient":
     return MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI)
 
 
-def _experiment(client: "MlflowClient", name: str) -> str:
+def experiment_id(client: "MlflowClient", name: str) -> str:
     """Its id; one that somebody deleted in the interface is brought back, for its name stays taken."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
@@ -251,7 +251,7 @@ def _experiment(client: "MlflowClient", name: str) -> str:
 
 
 @contextmanager
-def _sole_publisher(runs: Path) -> Iterator[None]:
+def sole_publisher(runs: Path) -> Iterator[None]:
     """Waits for another publisher on the same files: two would create every run twice. A killed one lets go."""
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / ".publisher").open("w") as lock:

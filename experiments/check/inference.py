@@ -140,9 +140,7 @@ def batching_counts(model: "PreTrainedModel", prompts_BT: "torch.Tensor") -> dic
     from evals.inference.load import POLICIES, Request, serve
 
     lengths = (6, 30, 12, 24, 8, 18)
-    requests = [
-        Request(prompts_BT[place % PROMPTS].tolist(), length, 0.0) for place, length in enumerate(lengths)
-    ]
+    requests = [Request(prompts_BT[place % PROMPTS].tolist(), length, 0.0) for place, length in enumerate(lengths)]
     told = {}
     for policy in POLICIES:
         with Forwards(model) as counts:

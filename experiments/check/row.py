@@ -36,9 +36,7 @@ def missing_rows(kind: Kind, baseline: Iterable[str], present: Iterable[str]) ->
     kept, now = set(baseline), set(present)
     told = [(name, "measured", None, "the baseline does not have it") for name in sorted(now - kept)]
     told += [(name, None, "kept", "it is not measured any more") for name in sorted(kept - now)]
-    return [
-        Row(kind, name, there, here, "incomparable", f"{reason}: {REMEDY}") for name, here, there, reason in told
-    ]
+    return [Row(kind, name, there, here, "incomparable", f"{reason}: {REMEDY}") for name, here, there, reason in told]
 
 
 def failing_first(rows: Sequence[Row]) -> list[Row]:
