@@ -18,7 +18,7 @@ ERRORS_ALPHA = 0.05
 
 @dataclass(frozen=True)
 class SpeedTest:
-    """Median over rounds of present over baseline seconds, and one-sided p-values that either side is the slower one."""
+    """Median over rounds of present over baseline seconds, and one-sided p-values that present is slower, faster."""
 
     ratio: float
     p_slower: float

@@ -18,9 +18,7 @@ def git(*arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(["git", "-C", str(CODE_ROOT), *arguments], capture_output=True, text=True)
     except FileNotFoundError:
-        raise ValueError(
-            "check: there is no git on this machine: install it, or leave out --against and speed"
-        ) from None
+        raise ValueError("check: there is no git on this machine: install it") from None
 
 
 def head() -> str:

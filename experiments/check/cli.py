@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    only: Annotated[list[Kind] | None, typer.Option(help="A kind of check; again for more. All without it.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; again for more.")] = None,
     against: Annotated[
         str | None, typer.Option(help="A revision: its baseline and its speed, instead of the committed one's.")
     ] = None,
@@ -21,7 +21,7 @@ def check(
     json_out: Json = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Compare this revision with the baseline: losses, laws, labels, counts of decoding, speed. Exit 1 where it fails."""
+    """Compare this revision with the baseline: losses, laws, labels, decoding, speed; exit 1 where it fails."""
     from rich.console import Console
 
     from experiments.check.run import Check, describe, run
@@ -33,7 +33,7 @@ def check(
             raise ValueError("--update measures every kind of this revision: leave out --only, --against and --json")
         renew(dry_run, console, progress)
         return
-    asked = Check(tuple(kind for kind in KINDS if kind in only) if only else KINDS, against)
+    asked = Check(kinds_of(only), against)
     if dry_run:
         console.print(describe(asked))
         return
@@ -42,6 +42,14 @@ def check(
     give(result, json_out, lambda: show(result, console))
     if result["outcome"] != "passed":
         raise SystemExit(1)
+
+
+def kinds_of(names: list[str] | None) -> tuple[Kind, ...]:
+    """The kinds named, in their own order; raises ValueError for a name that is none."""
+    for name in names or ():
+        if name not in KINDS:
+            raise ValueError(f"--only {name} is no kind of check: give one of {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if not names or kind in names)
 
 
 def renew(dry_run: bool, console: "Console", progress: "Console") -> None:

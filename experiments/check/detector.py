@@ -1,7 +1,6 @@
 """Labels of the emergence detector on fixed simulated curves whose truth is known."""
 
 from collections import Counter
-from typing import Any
 
 from analysis.regression import LEAST_ERRORS, error_test
 from experiments.check.row import REMEDY, Row, missing_rows
@@ -59,7 +58,7 @@ def compare(kept: dict[str, str], now: dict[str, str], exactly: bool) -> list[Ro
 def judge(truth: str, labels: list[tuple[str, str]], exactly: bool) -> Row:
     """More errors, by McNemar's test and by enough of the curves, are a regression; other labels a change."""
     test = error_test([is_wrong(truth, was) for was, _ in labels], [is_wrong(truth, now) for _, now in labels])
-    errors = [sum(is_wrong(truth, pair[side]) for pair in labels) for side in (0, 1)]
+    was_wrong, now_wrong = (sum(is_wrong(truth, pair[side]) for pair in labels) for side in (0, 1))
     moved = Counter(pair for pair in labels if pair[0] != pair[1])
     told = ", ".join(f"{count} from {was} to {now}" for (was, now), count in moved.most_common())
     name = f"errors/{truth}"
@@ -68,7 +67,9 @@ def judge(truth: str, labels: list[tuple[str, str]], exactly: bool) -> Row:
             f"{test.newly_wrong} newly wrong, {test.newly_right} newly right of {test.num_cases} (p = "
             f"{test.p_value:.2g}, more than {LEAST_ERRORS:.0%} of them): {told}: {REMEDY}"
         )
-        return Row("detector", name, *errors, "regressed", reason)
+        return Row("detector", name, was_wrong, now_wrong, "regressed", reason)
     if moved.total() > (0 if exactly else MOVED_ELSEWHERE * len(labels)):
-        return Row("detector", name, *errors, "changed", f"labels moved, {told}: {REMEDY}")
-    return Row("detector", name, *errors, "same", f"of {len(labels)} curves" + f"; moved: {told}" * bool(moved))
+        return Row("detector", name, was_wrong, now_wrong, "changed", f"labels moved, {told}: {REMEDY}")
+    return Row(
+        "detector", name, was_wrong, now_wrong, "same", f"of {len(labels)} curves" + f"; moved: {told}" * bool(moved)
+    )

@@ -11,7 +11,6 @@ import math
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +98,8 @@ def measure() -> dict[str, Any]:
         cells = {}
         for cell in CELLS:
             manifest = manifests[cell.suite]
-            digests = (manifest["digest"], manifest["validation_digest"])
-            recipe = store.Recipe(TRAINING, manifest["vocab_size"], *digests, "cpu", "")
+            data, held = manifest["digest"], manifest["validation_digest"]
+            recipe = store.Recipe(TRAINING, manifest["vocab_size"], data, held, "cpu", "")
             job = CellJob(cell, recipe, folder / cell.suite, folder / "runs", "")
             train_cell(job)
             cells[f"{cell.suite}/{cell.name}"] = numbers_of(job)
@@ -143,15 +142,23 @@ def compare_cell(name: str, kept: dict[str, Any], now: dict[str, Any], exactly: 
         judge(f"{name}/{branch}", "validation", [("end", kept["validation"].get(branch), loss)], exactly)
         for branch, loss in now["validation"].items()
     ]
-    for place, column in enumerate(LINE, start=1):
+    before, present = by_step(kept["curves"]), by_step(now["curves"])
+    for place, column in enumerate(LINE):
         points = [
-            (f"{stream} step {line[0]}", line[place] if line else None, other[place] if other else None)
-            for stream, lines in kept["curves"].items()
-            for line, other in zip_longest(lines, now["curves"].get(stream, []), fillvalue=())
-            if line or other
+            (
+                where,
+                before[where][place] if where in before else None,
+                present[where][place] if where in present else None,
+            )
+            for where in before | present
         ]
         rows.append(judge(f"{name}/{column}", column, points, exactly))
     return rows
+
+
+def by_step(curves: dict[str, list[list[float]]]) -> dict[str, list[float]]:
+    """The numbers of every line, by its stream and step."""
+    return {f"{stream} step {line[0]}": line[1:] for stream, lines in curves.items() for line in lines}
 
 
 def judge(name: str, column: str, points: list[tuple[str, float | None, float | None]], exactly: bool) -> Row:

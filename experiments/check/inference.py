@@ -150,7 +150,7 @@ def batching_counts(model: "PreTrainedModel", prompts_BT: "torch.Tensor") -> dic
     return told
 
 
-def byte_counts(model: "PreTrainedModel") -> dict[str, float]:
+def byte_counts(model: "PreTrainedModel") -> dict[str, int]:
     """Bytes of weights as they are stored, and of the keys and values of a token."""
     from typing import get_args
 

@@ -1,7 +1,7 @@
 """One check: measure, compare with the baseline, and the result that is kept."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import ModuleType
@@ -119,9 +119,9 @@ def compare(kept: dict[str, Any], measured: dict[Kind, Any], machine: dict[str, 
     """The rows of the stored kinds, in the order of the kinds."""
     exactly = is_alike(kept, {"machine": machine, "versions": versions()})
     rows = []
-    for kind in (kind for kind in STORED if kind in measured):
-        judge: Callable[[Any, Any, bool], list[Row]] = STORED[kind].compare
-        rows += judge(kept["kinds"][kind], measured[kind], exactly)
+    for kind, module in STORED.items():
+        if kind in measured:
+            rows += module.compare(kept["kinds"][kind], measured[kind], exactly)
     return rows
 
 
