@@ -27,7 +27,7 @@ def check(
     from experiments.check.run import Check, describe, run
     from experiments.check.show import show
 
-    console, progress = Console(soft_wrap=True, highlight=False), Console(stderr=True)
+    console, progress = (Console(stderr=on_stderr, soft_wrap=True, highlight=False) for on_stderr in (False, True))
     if update:
         if only or against is not None or json_out is not None:
             raise ValueError("--update measures every kind of this revision: leave out --only, --against and --json")

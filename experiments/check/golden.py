@@ -80,11 +80,11 @@ def build_documents(folder: Path, tokenizer: Path, out: Path) -> dict[str, Any]:
     """The token store of documents with a loss mask; its manifest."""
     from sweeps.corpus import documents as built
 
-    paths = [folder / "train.jsonl", folder / "held.jsonl"]
-    parts = [documents(HELD_DOCUMENTS, NUM_DOCUMENTS), documents(0, HELD_DOCUMENTS)]
-    for path, part in zip(paths, parts, strict=True):
+    train, held = folder / "train.jsonl", folder / "held.jsonl"
+    parts = {held: documents(0, HELD_DOCUMENTS), train: documents(HELD_DOCUMENTS, NUM_DOCUMENTS)}
+    for path, part in parts.items():
         path.write_text("".join(json.dumps(one) + "\n" for one in part))
-    return built.build_documents(*paths, tokenizer, {}, out)
+    return built.build_documents(train, held, tokenizer, {}, out)
 
 
 def measure() -> dict[str, Any]:
