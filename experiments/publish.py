@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from experiments.check.keep import kept_results, publish_checks
 from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS, REPORT
 from experiments.longcontext_report import LONGCONTEXT
@@ -21,7 +22,10 @@ def publish(follow: bool, dry_run: bool) -> None:
     project = Project.here()
     sweeps = [Sweep(name, project.cells(name), project.recipe(name)) for name in project.params.suites]
     if dry_run:
-        print(f"would publish {', '.join(s.suite for s in sweeps)} and {', '.join(map(str, present(ARTIFACTS)))}")
+        checks = f", {len(kept_results(project.runs))} checks"
+        print(
+            f"would publish {', '.join(s.suite for s in sweeps)}{checks} and {', '.join(map(str, present(ARTIFACTS)))}"
+        )
         return
     if follow:
         done = track.follow(
@@ -29,6 +33,7 @@ def publish(follow: bool, dry_run: bool) -> None:
         )
     else:
         done = track.sync(project.runs, sweeps, ARTIFACTS)
+    publish_checks(project.runs)
     print(f"{done.cells} cells in MLflow, {done.updated} updated now; `make ui` opens it")
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
@@ -91,10 +92,17 @@ def run(check: Check, progress: Console) -> dict[str, Any]:
         "kinds": list(check.kinds),
         "outcome": "failed" if failing else "passed",
         "failing": list(dict.fromkeys(row.kind for row in failing)),
-        "rows": [asdict(row) | {"fails": row.fails} for row in rows],
+        "rows": [told(row) for row in rows],
         "samples": speed.samples(launches),
         "seconds": time.perf_counter() - now,
     }
+
+
+def told(row: Row) -> dict[str, Any]:
+    """A row as the result keeps it; numbers that JSON does not have are words."""
+    values = {name: getattr(row, name) for name in ("baseline", "present")}
+    words = {name: str(value) for name, value in values.items() if isinstance(value, float) and not isfinite(value)}
+    return asdict(row) | words | {"fails": row.fails}
 
 
 def measure(kinds: Sequence[Kind], progress: Console) -> tuple[dict[Kind, Any], dict[str, Any]]:
