@@ -1,11 +1,12 @@
-"""Regressions planted in a clone: `scalelab check`, run there as a user runs it, names the kind that each belongs to."""
+"""Regressions planted in a clone: `scalelab check`, run there as a user runs it, names the kind each belongs to."""
 
 import pytest
 
 from experiments.bench.check import Clone, rerun, run_plant
 from experiments.bench.planted import DETECTOR, GOLDEN, PLANTS, WHOLE, Plant, apply
 
-QUICK = (GOLDEN[4], *DETECTOR)
+# A plant, and the kinds that it is held against here; the proof holds it against more.
+QUICK = ((GOLDEN[4], ("golden", "detector")), (DETECTOR[0], ("detector",)))
 RERUNS = 10
 
 
@@ -13,11 +14,11 @@ def named(plant: Plant) -> str:
     return plant.name.replace(" ", "-")
 
 
-@pytest.mark.parametrize("plant", QUICK, ids=named)
-def test_a_plant_fails_its_kind_and_no_other(cloned: Clone, plant: Plant) -> None:
+@pytest.mark.parametrize(("plant", "kinds"), QUICK, ids=[named(plant) for plant, _ in QUICK])
+def test_a_plant_fails_its_kind_and_no_other(cloned: Clone, plant: Plant, kinds: tuple[str, ...]) -> None:
     """Against the committed baseline, on whatever processor this is."""
     with cloned.planted(plant):
-        code, result, said = cloned.check("--only", "golden", "--only", "detector")
+        code, result, said = cloned.check(*(word for kind in kinds for word in ("--only", kind)))
     assert result is not None, said
     assert code == 1
     assert result["failing"] == list(plant.kinds)
