@@ -9,6 +9,7 @@ import typer
 
 from analysis.params import EstimatorName, LawName
 from experiments.bench.cli import app as bench
+from experiments.check.cli import check
 from experiments.executors.params import ExecutorKind
 from experiments.options import DryRun, Html, Json, give, write_html, write_result
 from experiments.solve import solve
@@ -17,7 +18,7 @@ from experiments.upkeep import gc, status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
-for verb in (corpus, abilities, world, item, solve, status, gc):
+for verb in (corpus, abilities, world, item, solve, status, gc, check):
     app.command()(verb)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -14,8 +14,9 @@ from analysis.longcontext import arm_name
 from analysis.wording import saturation_law
 from experiments import inference, longcontext_report, scores
 from experiments.inference import INFERENCE
-from experiments.law import LAW, POINTS, REPORT, heldout_sentence
+from experiments.law import LAW, POINTS, heldout_sentence
 from experiments.longcontext_report import LONGCONTEXT
+from experiments.project import REPORT
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION, saturation_sentence
 from experiments.scores import EMERGENCE, SCORES

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.check.keep import kept_results, publish_checks
 from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS
 from experiments.longcontext_report import LONGCONTEXT
@@ -37,7 +38,10 @@ def publish(follow: bool, dry_run: bool) -> None:
     project = Project.here()
     sweeps = [Sweep(name, project.cells(name), project.recipe(name)) for name in project.params.suites]
     if dry_run:
-        print(f"would publish {', '.join(s.suite for s in sweeps)} and {', '.join(map(str, present(ARTIFACTS)))}")
+        checks = f", {len(kept_results(project.runs))} checks"
+        print(
+            f"would publish {', '.join(s.suite for s in sweeps)}{checks} and {', '.join(map(str, present(ARTIFACTS)))}"
+        )
         return
     with database_errors(os.environ.get("MLFLOW_TRACKING_URI") or track.DEFAULT_TRACKING_URI):
         if follow:
@@ -45,6 +49,7 @@ def publish(follow: bool, dry_run: bool) -> None:
             done = track.follow(project.runs, sweeps, ARTIFACTS, told=results, training_is_over=over)
         else:
             done = track.sync(project.runs, sweeps, ARTIFACTS, told=results)
+        publish_checks(project.runs)
     print(f"{done.cells} cells in MLflow, {done.updated} updated now; `make ui` opens it")
 
 

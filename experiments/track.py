@@ -72,7 +72,7 @@ def sync(
 
     Without `tracking_uri` the environment's MLFLOW_TRACKING_URI counts, else a SQLite file beside the params.
     """
-    with _sole_publisher(runs):
+    with sole_publisher(runs):
         client, now = client_of(tracking_uri), told()
         published = [
             _Publisher(client, runs, sweep, now.shown.get(sweep.suite, Shown())).publish(artifacts) for sweep in sweeps
@@ -289,7 +289,7 @@ def experiment_of(client: "MlflowClient", question: str) -> str:
 
 
 @contextmanager
-def _sole_publisher(runs: Path) -> Iterator[None]:
+def sole_publisher(runs: Path) -> Iterator[None]:
     """Waits for another publisher on the same files: two would create every run twice. A killed one lets go."""
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / ".publisher").open("w") as lock:

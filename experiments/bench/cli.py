@@ -157,6 +157,20 @@ def bench_emergence(
         raise SystemExit(1)  # a share of wrong labels is larger than promised
 
 
+@app.command("check")
+def bench_check(
+    reruns: Annotated[int, typer.Option(min=0, help="Checks of the same revision, which must raise no alarm.")] = 10,
+    json_out: Json = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Whether `scalelab check` notices regressions that are planted in a clone, and raises no alarm without."""
+    from experiments.bench import check
+
+    result = _simulated(check, check.CheckBench(reruns), json_out, dry_run)
+    if result and result["status"] != "ok":
+        raise SystemExit(1)  # a plant was missed, or an alarm was false
+
+
 @app.command("inference")
 def bench_inference(
     model: Annotated[Path, typer.Option(help="A Hugging Face directory, ours or another's.")],

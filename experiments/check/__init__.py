@@ -1,0 +1,1 @@
+"""`scalelab check`: this revision against a baseline, in five kinds: golden, law, detector, inference, speed."""

@@ -1,0 +1,69 @@
+"""Regressions planted in a clone: `scalelab check`, run there as a user runs it, names the kind each belongs to."""
+
+import pytest
+
+from experiments.bench.check import Clone, rerun, run_plant
+from experiments.bench.planted import DETECTOR, GOLDEN, PLANTS, WHOLE, Plant, apply
+
+# A plant, and the kinds that it is held against here; the proof holds it against more.
+QUICK = ((GOLDEN[4], ("golden", "detector")), (DETECTOR[0], ("detector",)))
+RERUNS = 10
+
+
+def named(plant: Plant) -> str:
+    return plant.name.replace(" ", "-")
+
+
+@pytest.mark.parametrize(("plant", "kinds"), QUICK, ids=[named(plant) for plant, _ in QUICK])
+def test_a_plant_fails_its_kind_and_no_other(cloned: Clone, plant: Plant, kinds: tuple[str, ...]) -> None:
+    """Against the committed baseline, on whatever processor this is."""
+    with cloned.planted(plant):
+        code, result, said = cloned.check(*(word for kind in kinds for word in ("--only", kind)))
+    assert result is not None, said
+    assert code == 1
+    assert result["failing"] == list(plant.kinds)
+    assert result["dirty"]
+    assert list((cloned.root / "runs/checks").glob(f"{result['name']}.json"))
+
+
+def test_a_plant_whose_text_is_gone_is_an_error(cloned: Clone) -> None:
+    plant = Plant("gone", ("golden",), (("sweeps/train.py", "this text is nowhere", ""),))
+    with pytest.raises(ValueError, match="has 0 times 'this text is nowhere'"):
+        apply(plant, cloned.root)
+
+
+def test_every_plant_changes_a_program_that_python_reads(cloned: Clone) -> None:
+    for plant in PLANTS:
+        with cloned.planted(plant):
+            for name, _, _ in plant.changes:
+                compile((cloned.root / name).read_text(), name, "exec")
+
+
+def test_every_kind_has_a_plant_that_is_its_own() -> None:
+    assert {plant.kinds for plant in PLANTS if plant.name in WHOLE} >= {
+        ("golden",), ("law",), ("detector",), ("inference",), ("speed",)
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own_baseline(cloned: Clone) -> Clone:
+    """The clone with a baseline of this machine."""
+    cloned.make_baseline()
+    return cloned
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("plant", PLANTS, ids=named)
+def test_every_plant_is_noticed_by_its_kind_alone(own_baseline: Clone, plant: Plant) -> None:
+    found = run_plant(own_baseline, plant)
+    assert found["exit"] == 1, found
+    assert set(found["failing"]) == set(plant.kinds), found["rows"]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", range(RERUNS))
+def test_the_same_revision_raises_no_alarm(own_baseline: Clone, number: int) -> None:
+    found = rerun(own_baseline)
+    assert (found["exit"], found["failing"]) == (0, []), found["speed"]
