@@ -24,7 +24,7 @@ def steps_against_direct(table: pd.DataFrame, _found: Mapping[str, Any]) -> go.F
     if gains.empty:
         return None
     figure, abilities = go.Figure(), list(gains["ability"].unique())
-    colors = sample_colorscale("Plasma", list(np.linspace(0.15, 0.8, max(2, len(abilities)))))
+    colors = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(abilities)))))
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     for index, ability in enumerate(abilities):
         rows, color = gains[gains["ability"] == ability], colors[index]
@@ -55,7 +55,7 @@ def samples_at_test_time(table: pd.DataFrame, _found: Mapping[str, Any]) -> go.F
     pairs = list(sampled[["ability", "way"]].drop_duplicates().itertuples(index=False, name=None))
     figure, places = wrapped([f"<b>{ability}</b> {WAYS[way]}" for ability, way in pairs], columns=2)
     scales = sorted(sampled["compute"].unique())
-    colors = sample_colorscale("Plasma", list(np.linspace(0.1, 0.85, max(2, len(scales)))))
+    colors = sample_colorscale("Plasma", list(np.linspace(0.3, 0.87, max(2, len(scales)))))
     for (ability, way), place in zip(pairs, places, strict=True):
         rows = sampled[(sampled["ability"] == ability) & (sampled["way"] == way)]
         for compute, color in zip(scales, colors, strict=False):

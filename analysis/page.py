@@ -20,7 +20,7 @@ USUAL_HEIGHT = 440  # pixels of a figure that says nothing of its height
 SENTENCE_ENDS = re.compile(r"(?<=[.:;]) (?=[A-Z(\"])")
 POWER = re.compile(r"\^(-?[\w.]*\w)")
 NUMBER = re.compile(r"[-+<>~]?\s*[\d.,]+[kMGTPE%]?(?:$| \(| to | of | or )|-$")
-WITH_INTERVAL = re.compile(r"(.+?\S) (\([^()]*(?: to | or more| or less|open| a parameter)[^()]*\))([^()]*)")
+WITH_INTERVAL = re.compile(r"(\S|\S.*?\S) (\([^()]*(?: to | or more| or less|open| a parameter)[^()]*\))([^()]*)")
 
 
 @dataclass(frozen=True)

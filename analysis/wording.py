@@ -13,7 +13,7 @@ def si(value: float | None, digits: int = 3) -> str:
     value = float(f"{value:.{digits}g}")  # rounded first: 999,999 is 1M, not 1000k
     for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= power:
-            return f"{value / power:.{digits}g}{letter}"
+            return f"{value / power:.{max(digits, 3)}g}{letter}"
     return f"{value:.{digits}g}"
 
 

@@ -14,7 +14,7 @@ def see_all(page: Page) -> int:
     for figure in figures:
         figure.scroll_into_view_if_needed()
         expect(figure).to_have_class(DRAWN)
-        expect(figure.locator(".gl-container canvas, svg.main-svg .trace path").first).to_be_attached()
+        expect(figure.locator(".gl-container canvas, svg.main-svg .trace :is(path, text)").first).to_be_attached()
     return len(figures)
 
 

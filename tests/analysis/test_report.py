@@ -141,6 +141,7 @@ def test_a_note_shows_its_first_sentence_and_folds_the_rest():
 
 def test_an_interval_stands_under_its_value():
     assert cell("3.68 (1.82 to 7.29)") == '3.68<span class="ends"> (1.82 to 7.29)</span>'
+    assert cell("1 (0.9 to 1)") == '1<span class="ends"> (0.9 to 1)</span>'
     assert cell("a floor (76%)") == "a floor (76%)"
     assert cell("C^0.62 <b>") == "C<sup>0.62</sup> &lt;b&gt;"
 
@@ -161,6 +162,7 @@ def test_numbers_have_no_exponents():
         "1,940", "14,000", "0.0123", "25M", "1,000", "-",
     ]  # fmt: skip
     assert plain(13992.4, 4) == "13,990"
+    assert [si(value, 2) for value in (324e9, 1.04e12)] == ["320G", "1T"]
 
 
 def test_cost_counts_what_was_trained(sweep):
