@@ -338,13 +338,21 @@ def tables(checkout: Checkout) -> None:
         shutil.copy(checkout.path / "results" / name, checkout.path / placeholder)
 
 
+@pytest.fixture(scope="module")
+def ran() -> set[str]:
+    """Commands that a page before showed too: once is enough."""
+    return set()
+
+
 @pytest.mark.usefixtures("tables")
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PLACE])
-def test_every_command_of_a_page_runs(checkout: Checkout, serve, page: str) -> None:
+def test_every_command_of_a_page_runs(checkout: Checkout, serve, ran: set[str], page: str) -> None:
     url = serve(reader, {"max_model_len": 4096}).url
     for command in commands(checkout.path / page):
-        if command.startswith(tuple(NOT_HERE)) or (page == "README.md" and own_texts(command)):
+        elsewhere = command.startswith(tuple(NOT_HERE)) or (page == "README.md" and own_texts(command))
+        if elsewhere or command in ran:
             continue
+        ran.add(command)
         words = command.replace("use laptop", "use smoke").replace("openai:MODEL", f"openai:m --base-url {url}")
         words = words.replace(
             "CHECKPOINT", "runs/inference/w0016-l2-s0/t32768/checkpoint --prompt 16 --output 8"
