@@ -254,7 +254,7 @@ def test_dvc_compares_answers_and_draws_runs(clone: Checkout, root: Path) -> Non
     assert re.search(r"results/metrics/law.json +runs +30 +45 +15", said)
     assert re.search(r"results/metrics/law.json +heldout_error ", said)
     assert "third-seed" in said
-    differing = json.loads(clone.run("dvc", "metrics", "diff", "--json"))["diff"]
+    differing = json.loads(clone.run("dvc", "metrics", "diff", "--json"))
     assert set(differing) == {"results/metrics/law.json"}
     assert differing["results/metrics/law.json"]["alpha"]["new"] == clone.law()["params"]["alpha"]
     shown = list(csv.DictReader(clone.run("dvc", "exp", "show", "--csv").splitlines()))

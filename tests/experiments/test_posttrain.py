@@ -80,7 +80,7 @@ def test_gc_takes_arms_and_rows_that_are_no_longer_asked_for(found: dict[str, An
     assert named("posttrain", "items", ASKED["items"]) == set()
     assert named("posttrain", "methods", ["rft"]) == {"runs/posttrain/grpo"}
     # Arms trained on other questions; the first model's rows are of no training.
-    assert named("posttrain", "questions", 3) == {f"runs/posttrain/{method}" for method in ("rft", "grpo")}
+    assert named("posttrain", "questions", 4) == {f"runs/posttrain/{method}" for method in ("rft", "grpo")}
 
 
 def test_arms_and_rows_are_kept(place: Workplace, found: dict[str, Any]) -> None:
