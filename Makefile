@@ -41,7 +41,7 @@ repro: $(INSTALLED) ## the law first, on the screen, then everything else: resul
 test: $(INSTALLED) ## the test-suite
 	pytest
 
-proof: $(INSTALLED) ## an hour: the slow simulations, then the benchmarks whose tables are committed
+proof: $(INSTALLED) ## an hour and a half: the slow simulations, then the benchmarks whose tables are committed
 	pytest -m proof
 	dvc repro corpus
 	scalelab bench train --json experiments/archive/bench/train.json
