@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,6 +16,7 @@ from experiments.project import CODE_ROOT
 from sweeps.train_job import CellJob
 
 ROOMS = ("models", "sweeps", "evals", "analysis", "rlm", "experiments")
+KNOCK_SECONDS = 10.0
 MANY = 1_000_000  # cells at a time: the cluster itself queues what it has no room for
 
 
@@ -39,10 +41,11 @@ class RayExecutor:
 
         address = self.address or os.environ.get("RAY_ADDRESS")
         try:
+            _knock(address)
             ray.init(
                 address=address, runtime_env=self._environment(), log_to_driver=False, logging_level=logging.WARNING
             )
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"executor.address is {address!r} and no Ray cluster answers there: {error}") from None
         if self.gpus > ray.cluster_resources().get("GPU", 0):
             print(f"the Ray cluster has no {self.gpus:g} GPUs now: cells wait for them", file=sys.stderr, flush=True)
@@ -69,6 +72,13 @@ class RayExecutor:
             variables.pop("TORCHINDUCTOR_CACHE_DIR")
             return {"env_vars": variables, "py_modules": [str(CODE_ROOT / room) for room in ROOMS]}
         return {"env_vars": {**variables, "PYTHONPATH": str(CODE_ROOT)}}
+
+
+def _knock(address: str | None) -> None:
+    """Raises OSError where nothing listens at host:port; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
 
 def _do(work: Work, job: CellJob) -> None:

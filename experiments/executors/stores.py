@@ -17,7 +17,7 @@ from pathlib import Path
 from sweeps import store
 from sweeps.train_job import CellJob
 
-PUSH_EVERY_SECONDS = 10.0
+PUSH_EVERY_SECONDS = 2.0
 
 
 class SharedStore:

@@ -70,11 +70,12 @@ def test_machines_that_share_no_folder_go_by_way_of_a_store(trained, workplace, 
         """The machine that has the cell, as soon as a state of its trunk is in the store."""
         while not list(store.glob("law/w0016-s0/trunk/*.pt")):
             time.sleep(0.05)
-        (worker,) = (process for process in psutil.process_iter() if process.name().startswith("ray::_do"))
+        (worker,) = (process for process in psutil.process_iter() if is_at_work(process))
         raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
         cluster.remove_node(raylets[worker.ppid()], allow_graceful=False)
         gone.set()
 
+    job = replace(job, cell=replace(job.cell, steps=(*job.cell.steps, 640)))  # long enough to be cut off
     asked = ExecutorParams(kind="ray", address=cluster.address, store=f"file://{store}")
     thread = threading.Thread(target=take_down, daemon=True)
     thread.start()
@@ -86,6 +87,17 @@ def test_machines_that_share_no_folder_go_by_way_of_a_store(trained, workplace, 
         assert workplace.weights(tokens) == trained.weights(tokens)
 
 
+def is_at_work(process: psutil.Process) -> bool:
+    """Whether it writes in a folder that a worker has for a cell."""
+    try:
+        return any("scalelab-cell-" in file.path for file in process.open_files())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
 def test_an_address_without_a_cluster_is_refused(workplace) -> None:
-    told = workplace.refusal("train", "--executor", "ray", "--address", "127.0.0.1:1")
-    assert "executor.address is '127.0.0.1:1' and no Ray cluster answers there" in told
+    done = workplace.scalelab("train", "--executor", "ray", "--address", "127.0.0.1:1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("scalelab: executor.address is '127.0.0.1:1' and no Ray cluster answers there: ")
+    assert done.stderr.count("\n") == 1
+    assert not (workplace.path / "runs").exists()
