@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -92,27 +93,33 @@ class Watch:
 
 def watch() -> None:
     """Shows the project until nothing runs any more, or Ctrl-C: a table, or a line a change without a terminal."""
-    console, watching, idle = Console(soft_wrap=True, highlight=False), Watch(), 0
-    told: set[str] = set()
+    console = Console()
     try:
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                look = watching.look()
-                idle = idle + 1 if look.is_idle else 0
-                if console.is_terminal:
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False) as live:
+                for look in looks():
                     live.update(table(look), refresh=True)
-                else:
-                    lines = lines_of(look)
-                    for line in lines:
-                        if line not in told:
-                            console.print(line, markup=False)
-                    told = set(lines)
-                if idle >= LOOKS_BEFORE_THE_END:
-                    break
-                time.sleep(LOOK_EVERY_SECONDS)
+        else:
+            told: list[str] = []
+            for look in looks():
+                lines = lines_of(look)
+                for line in lines:
+                    if line not in told:
+                        print(line, flush=True)
+                told = lines
     except KeyboardInterrupt:
         return
-    console.print("nothing runs any more: `scalelab status` says what was found")
+    print("nothing runs any more: `scalelab status` says what was found")
+
+
+def looks() -> Iterator[Look]:
+    """A look every LOOK_EVERY_SECONDS, until nothing ran in several of them."""
+    watching, idle = Watch(), 0
+    while idle < LOOKS_BEFORE_THE_END:
+        look = watching.look()
+        idle = idle + 1 if look.is_idle else 0
+        yield look
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def lines_of(look: Look) -> list[str]:
