@@ -1,6 +1,8 @@
 """Checks in files and in MLflow: published once, read back from either."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from mlflow.entities import Run
 
 from experiments.check.history import read_history, report_sections
 from experiments.check.keep import EXPERIMENT, keep, publish_checks
+from tests.conftest import Workplace
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +88,18 @@ def test_a_server_that_is_not_there_leaves_the_files(
 def test_no_check_is_no_section(place: Path) -> None:
     found: list[Any] = report_sections()
     assert found == []
+
+
+def test_sync_publishes_checks_beside_sweeps(
+    make_workplace: Callable[[], Workplace], history, empty_database: Path
+) -> None:
+    place = make_workplace()
+    shutil.copy(empty_database, place.path / "mlflow.db")
+    for result in history:
+        keep(result, place.path / "runs")
+    for _ in range(2):
+        done = place.scalelab("sync")
+        assert done.returncode == 0, done.stderr
+        runs = published(f"sqlite:///{place.path}/mlflow.db")
+        assert [run.info.run_name for run in runs] == [result["name"] for result in history]
+    assert "3 checks" in place.scalelab("sync", "--dry-run").stdout
