@@ -41,7 +41,10 @@ def write_own_report(dry_run: bool) -> str:
 
 def groups() -> "list[Group]":
     """The chapters of the report, in its order."""
-    return [law_group(), saturation_group(), emergence_group(), inference_group(), longcontext_group(), cost_group()]
+    return [
+        law_group(), saturation_group(), emergence_group(), inference_group(), longcontext_group(), cost_group(),
+        history_group(),
+    ]  # fmt: skip
 
 
 def law_group() -> "Group":
@@ -126,6 +129,14 @@ def cost_group() -> "Group":
         suites, scored[0] if scored else None, inference.read_inference(), longcontext_report.read_longcontext()
     )
     return Group("cost", "Cost", sections, remedy="dvc repro")
+
+
+def history_group() -> "Group":
+    """Whether later revisions got worse."""
+    from analysis.report import Group
+    from experiments.check.history import report_sections
+
+    return Group("history", "History", report_sections(), "Did a later revision get worse?", remedy="scalelab check")
 
 
 def stale_notes(project: Project) -> list[str]:

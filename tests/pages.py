@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHELL = re.compile(r"^```(?:sh|bash|shell|console|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELLS = ("", "sh", "bash", "shell", "console")
 IN_TABLE = re.compile(r"^\| `((?:scalelab|dvc) [^`]+)` \|", re.MULTILINE)
 PROGRAMS = ("scalelab", "dvc", "make", "git", "source", "python", "lm_eval", "transformers", "mlflow", "jupyter", "ray")
 # As the test of own texts runs them: the same lines stand in README and in docs/own-data.md.
@@ -20,8 +21,10 @@ def commands(page: Path) -> list[str]:
     """The page's commands in order, from blocks of shell and from the first column of tables, without comments."""
     text = page.read_text()
     found = [(match.start(), match[1]) for match in IN_TABLE.finditer(text)]
-    for block in SHELL.finditer(text):
-        lines = re.sub(r"\\\n\s*", " ", block[1]).splitlines()
+    for block in FENCE.finditer(text):
+        if block[1] not in SHELLS:
+            continue
+        lines = re.sub(r"\\\n\s*", " ", block[2]).splitlines()
         bare = (re.sub(r"\s+#\s.*", "", line.removeprefix("$ ")).strip() for line in lines)
         found += [(block.start(), line) for line in bare if line.partition(" ")[0] in PROGRAMS]
     return [command for _, command in sorted(found, key=lambda pair: pair[0])]

@@ -323,7 +323,14 @@ NOT_HERE = {
     "lm_eval run": "tests/evals/test_lm_eval_command.py",
 }
 # Pages whose commands a file of tests runs in a place of its own, one after the other.
-OWN_PLACE = {"docs/own-data.md": "tests/test_own_text.py"}
+OWN_PLACE = {
+    "docs/own-data.md": "tests/test_own_text.py",
+    "docs/cluster.md": "tests/experiments/executors/test_ray.py",
+    "docs/comparing.md": "tests/experiments/test_compare.py",
+    "docs/dvc.md": "tests/test_pipeline.py",
+    "docs/recovery.md": "tests/test_pipeline.py",
+    "docs/regression.md": "tests/experiments/check/test_cli.py",
+}
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +367,7 @@ def test_every_command_of_a_page_runs(checkout: Checkout, serve, ran: set[str], 
         if words[1] == "posttrain":
             with (checkout.path / "params.yaml").open("a") as params:
                 params.write("posttrain: {tasks: [count]}\n")
-        if words[1] in ("bench", "posttrain") and "--dry-run" not in words:
+        if words[1] in ("bench", "posttrain", "check") and "--dry-run" not in words:
             words.append("--dry-run")
         checkout.run(*words)
 

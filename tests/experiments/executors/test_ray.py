@@ -1,10 +1,13 @@
 """A Ray cluster of two machines on one: cells are those of local processes, bit for bit, whoever dies."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,11 +17,26 @@ from experiments.executors.params import ExecutorParams
 from experiments.launch import run_cells
 from experiments.sweep import executor_of, relative_cost, train_suite
 from tests.killing import Killer
+from tests.pages import commands
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 SHORT, LONG = 61_440, 163_840
+
+
+# First: `ray stop` ends every cluster of the machine, the other tests' too.
+def test_the_commands_of_the_page_train(root: Path, trained, workplace) -> None:
+    bin_directory = Path(sys.executable).parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
+    for command in commands(root / "docs/cluster.md"):
+        done = subprocess.run(
+            command.split(), cwd=workplace.path, env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    for tokens in (SHORT, LONG):
+        assert workplace.identity(tokens) == trained.identity(tokens)
+        assert workplace.weights(tokens) == trained.weights(tokens)
 
 
 @pytest.fixture(scope="module")
