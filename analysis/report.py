@@ -19,7 +19,7 @@ class Group:
     """A chapter: what is asked, the answer for readers in a hurry, and its sections.
 
     A group without sections says in `remedy` which command makes them; without a remedy it is left out. `kept` are
-    answers of tables that were measured elsewhere, each with its origin.
+    answers of tables that were measured elsewhere, each with its origin. `notice` is what to know before reading on.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Group:
     answer: Answer | None = None
     kept: Sequence[tuple[str, Answer]] = ()
     remedy: str = ""
+    notice: str = ""
 
     @property
     def own(self) -> list[tuple[str, Section, bool]]:

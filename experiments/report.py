@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,10 @@ def write_own_report(dry_run: bool) -> str:
         return f"would write {REPORT} from {', '.join(map(str, there))}"
     from analysis.report import write_report
 
-    write_report(groups(), REPORT, provenance(project))
     stale = stale_notes(project)
-    return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale)})" * bool(stale)
+    marked = [replace(group, notice=stale.get(group.name, "")) for group in groups()]
+    write_report(marked, REPORT, provenance(project))
+    return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale.values())})" * bool(stale)
 
 
 def groups() -> "list[Group]":
@@ -139,22 +141,19 @@ def history_group() -> "Group":
     return Group("history", "History", report_sections(), "Did a later revision get worse?", remedy="scalelab check")
 
 
-def stale_notes(project: Project) -> list[str]:
-    """Which results are of other runs than params.yaml asks for."""
-    tables = ((law.SUITE, law.POINTS), (saturation.SUITE, saturation.POINTS), (scores.SUITE, scores.SCORES))
-    current: list[tuple[Path, Callable[[], bool], str]] = [
-        (path, lambda suite=suite, path=path: is_of_present_grid(project, suite, path), note)
-        for (suite, path), note in zip(tables, (law.OTHER_RUNS, saturation.OTHER_RUNS, scores.OTHER_RUNS), strict=True)
-    ]
-    current += [
-        (inference.INFERENCE, lambda: inference.is_of_present_grid(project), inference.OTHER_RUNS),
-        (
-            longcontext_report.LONGCONTEXT,
-            lambda: longcontext.is_of_present_grid(project),
-            longcontext_report.OTHER_RUNS,
-        ),
-    ]
-    return [note for path, is_current, note in current if path.exists() and not is_current()]
+def stale_notes(project: Project) -> dict[str, str]:
+    """Chapters whose results are of other runs than params.yaml asks for, with the line that says so."""
+    tables = {law: law.POINTS, saturation: saturation.POINTS, scores: scores.SCORES}
+    stale = {
+        module.SUITE: module.OTHER_RUNS
+        for module, path in tables.items()
+        if path.exists() and not is_of_present_grid(project, module.SUITE, path)
+    }
+    if inference.INFERENCE.exists() and not inference.is_of_present_grid(project):
+        stale["inference"] = inference.OTHER_RUNS
+    if longcontext_report.LONGCONTEXT.exists() and not longcontext.is_of_present_grid(project):
+        stale["longcontext"] = longcontext_report.OTHER_RUNS
+    return stale
 
 
 def provenance(project: Project) -> dict[str, Any]:
