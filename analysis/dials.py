@@ -232,6 +232,6 @@ def learned(curves: pd.DataFrame, suite: str, against: str) -> Shown:
     ends = own[own["stream"] == figures_runs.ENDPOINT]
     told = [f"{suite}: {own['cell'].nunique()} cells, {len(ends)} runs to their end"]
     if len(ends):
-        best = ends.loc[ends["loss"].idxmin()]
+        best = ends.sort_values("loss").iloc[0]
         told.append(f"least loss {best['loss']:.4f}: {best['cell']} after {si(best['tokens'])} tokens")
     return Shown(told, figures_runs.learning_curves(own, against))
