@@ -69,6 +69,16 @@ def test_budget_dial_says_what_the_law_says_and_draws_it(results: Path) -> None:
     assert dial.children[-1].outputs == ()
 
 
+def test_dial_of_the_docs_is_made_of_anyones_law(results: Path, root: Path) -> None:
+    (documented,) = re.findall(r"```python\n(.*?)```", (root / "docs/notebooks.md").read_text(), re.DOTALL)
+    there: dict[str, Any] = {}
+    exec(
+        documented.replace("LAW.json", str(results / "law.json")).replace("\nbudget_dial(", "\ndial = budget_dial("),
+        there,
+    )
+    assert lines(there["dial"]) == lines(dials.budget_dial(read(results / "law.json")))
+
+
 def test_eps_dial_has_the_written_numbers_where_there_are_some(results: Path) -> None:
     found = read(results / "saturation.json")
     dial = dials.eps_dial(read_points(results / "saturation_points.csv"), found)

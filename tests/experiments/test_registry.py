@@ -1,7 +1,9 @@
 """Promotion into MLflow's registry, and the model as another program loads it from there."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -24,7 +26,7 @@ def registry(tracking_uri: str) -> Iterator[str]:
 
 
 def test_promoted_model_is_loaded_by_its_alias_and_says_what_the_checkpoint_says(
-    workplace: Workplace, trained: Workplace, registry: str, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, trained: Workplace, registry: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workplace.copy_runs(trained)
     monkeypatch.chdir(workplace.path)
@@ -42,7 +44,10 @@ def test_promoted_model_is_loaded_by_its_alias_and_says_what_the_checkpoint_says
     run = client.get_run(str(version.run_id))
     assert run.data.tags["scalelab.cell"] == "w0016-s0"
 
-    pipeline = mlflow.transformers.load_model("models:/scalelab-law@baseline")  # pyright: ignore[reportPrivateImportUsage]
+    (documented,) = re.findall(r"```python\n(.*?)```", (root / "docs/mlflow.md").read_text(), re.DOTALL)
+    there: dict[str, Any] = {}
+    exec(documented.replace("sqlite:///mlflow.db", registry), there)
+    pipeline = there["generate"]
     checkpoint = Path("runs/law/w0016-s0") / least["branch"] / "checkpoint"
     own = AutoModelForCausalLM.from_pretrained(checkpoint)
     tokens_BT = pipeline.tokenizer("def main(", return_tensors="pt")["input_ids"]

@@ -1,6 +1,7 @@
 """A tracking server on Postgres, as docs/mlflow.md has it: real Postgres, real `mlflow server`, runs through HTTP."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -59,15 +60,20 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def server(postgres: str, tmp_path: Path) -> Iterator[str]:
-    """The address of a real `mlflow server` on that Postgres, which keeps artifacts in a folder of its own."""
+def server(postgres: str, tmp_path: Path, root: Path) -> Iterator[str]:
+    """The address of a real server on that Postgres, started by the command of the docs with other places in it."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"postgresql+psycopg2://{postgres}"]
-    command += ["--artifacts-destination", str(tmp_path / "kept"), "--host", "127.0.0.1", "--port", str(port)]
+    (documented,) = re.findall(r"^    (mlflow server .*)$", (root / "docs/mlflow.md").read_text(), re.MULTILINE)
+    command = documented.replace("USER@HOST:5432/DATABASE", postgres).replace("/srv/mlflow", str(tmp_path / "kept"))
+    command = command.replace("0.0.0.0", "127.0.0.1").replace("5000", str(port))
     log = (tmp_path / "server.log").open("w")
     (tmp_path / "elsewhere").mkdir()
     process = subprocess.Popen(
-        [*command, "--workers", "1"], cwd=tmp_path / "elsewhere", stdout=log, stderr=log, start_new_session=True
+        [sys.executable, "-m", *command.split(), "--workers", "1"],
+        cwd=tmp_path / "elsewhere",
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     address = f"http://127.0.0.1:{port}"
     try:
