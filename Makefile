@@ -50,6 +50,7 @@ proof: $(INSTALLED) ## an hour and a half: the slow simulations, then the benchm
 	scalelab bench design --json experiments/archive/bench/design.json
 	scalelab bench coverage --json experiments/archive/bench/coverage.json
 	scalelab bench emergence --json experiments/archive/bench/emergence.json
+	scalelab bench executors --json experiments/archive/bench/executors.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks, the index of them first
 	jupyter lab analysis/notebooks/start.ipynb

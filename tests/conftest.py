@@ -39,6 +39,13 @@ for variable, setting in OFFLINE.items():
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
+@pytest.fixture(autouse=True)
+def no_tracking_server() -> Iterator[None]:
+    """mlflow.set_tracking_uri writes to the environment, where the next test's command line would read it."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest file first, so that the rest runs beside it; `gpu` tests skip where there is no accelerator.
 

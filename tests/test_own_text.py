@@ -66,7 +66,7 @@ def test_the_law_is_of_these_texts(checkout: Checkout, said: dict[str, str]) -> 
     assert law["num_points"] == 30
     assert manifest["source"] == "files"
     assert {Path(row["name"]).suffix for row in manifest["groups"]} == {".txt", ".md", ".jsonl"}
-    assert manifest["digest"] in (checkout.path / "results/report.html").read_text()
+    assert manifest["digest"][:16] in (checkout.path / "results/report.html").read_text()
     record = json.loads((checkout.path / "runs/law/w0008-s0/t32768/record.json").read_text())
     assert record["data_digest"] == manifest["digest"]
     report = said["make law"].splitlines()[-1]

@@ -367,6 +367,8 @@ def test_every_command_of_a_page_runs(checkout: Checkout, serve, ran: set[str], 
         if words[1] == "posttrain":
             with (checkout.path / "params.yaml").open("a") as params:
                 params.write("posttrain: {tasks: [count]}\n")
+        if words[1] == "check":
+            words += ["--against", "HEAD"]  # the baseline's own revision is not in the history of this checkout
         if words[1] in ("bench", "posttrain", "check") and "--dry-run" not in words:
             words.append("--dry-run")
         checkout.run(*words)

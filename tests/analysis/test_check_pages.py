@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from analysis.page import write_page
 from analysis.pages_check import check_sections
 from tests.analysis.check_results import HISTORY
+from tests.browsing import see_all
 
 
 def test_a_figure_a_kind_and_a_table_of_the_last_check() -> None:
@@ -33,6 +34,5 @@ def test_a_browser_draws_them(tmp_path: Path, page: Page) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((tmp_path / "page.html").as_uri())
-    expect(page.locator(".main-svg").first).to_be_visible()
-    assert page.locator(".js-plotly-plot").count() == 4
+    assert see_all(page) == 4
     assert errors == []

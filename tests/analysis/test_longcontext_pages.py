@@ -331,7 +331,8 @@ def test_a_browser_draws_the_section(table: dict, tmp_path: Path, page: Page, wi
 def test_the_notebook_tells_any_table(table: dict, root: Path, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "longcontext.json").write_text(json.dumps(table))
-    shutil.copy(root / "analysis" / "notebooks" / "longcontext.ipynb", tmp_path)
+    for name in ("analysis/notebooks/longcontext.ipynb", "params.yaml"):
+        shutil.copy(root / name, tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "longcontext.ipynb"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -84,7 +84,7 @@ def test_what_is_judged_is_kept_until_the_checkpoint_changes_and_then_judged_ali
         weights = first.checkpoint / "model.safetensors"
         kept = weights.read_bytes()
         try:
-            weights.write_bytes(kept + b"another")
+            weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
             states = [judgement.is_done for judgement in judgements(Project.here(), "emergence")]
         finally:
             weights.write_bytes(kept)

@@ -83,7 +83,8 @@ def test_the_summary_says_what_the_results_say(project: Path) -> None:
     speeds = json.loads((project / "results/inference.json").read_text())["rows"]
     best = max((row for row in speeds if row["status"] == "ok"), key=lambda row: row["ci95"][0])
     assert f'<div class="value">{best["ratio"]:.3g} times</div>' in text
-    assert text.count('<div class="answer') == 5
+    assert text.count('<div class="answer') == 6
+    assert "Nothing measured yet: <code>scalelab check</code> makes it." in text
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
