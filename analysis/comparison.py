@@ -18,7 +18,7 @@ from analysis.emergence_curves import main_rows
 from analysis.laws import LAWS, Array
 from analysis.laws.fitted import size_exponent
 from analysis.longcontext import arm_name
-from analysis.wording import curve_name, data_name
+from analysis.wording import curve_name, data_name, saturation_tokens
 from analysis.wording_inference import setting_text
 
 Table = Mapping[str, Any]
@@ -145,7 +145,12 @@ def compare_saturation(here: Tabled, there: Tabled) -> dict[str, Any]:
             curves.append({"name": name, "here": curve_name(size), "there": curve_name(other)})
         for entry in size["d_sat"]:
             same = next((one for one in other["d_sat"] if one["eps"] == entry["eps"]), None)
-            if same is not None and (entry["reached"] or same["reached"]):
+            if same is None or not (entry["reached"] or same["reached"]):
+                continue
+            if entry["tokens"] is None or same["tokens"] is None:  # beyond what the forms can tell
+                told = saturation_tokens(entry, size), saturation_tokens(same, other)
+                curves.append({"name": f"{name}, eps {entry['eps']:g}", "here": told[0], "there": told[1]})
+            else:
                 values = entry["tokens"], entry["ci95"], same["tokens"], same["ci95"]
                 told = {"name": f"{name}, eps {entry['eps']:g}", "here": values[0], "there": values[2]}
                 rows.append({**told, "ends": [values[1], values[3]], **ratio(*values)})
