@@ -29,7 +29,7 @@ from models.orphans import end_with_parent
 from sweeps import store
 from sweeps.data import TrainingData, load_data
 from sweeps.documents import NO_TARGET
-from sweeps.grid import Cell, Precision
+from sweeps.grid import Cell
 from sweeps.onednn import compile_options
 from sweeps.schedule import Fork
 from sweeps.train import CellRun, Loop, batch_loss
@@ -156,21 +156,11 @@ class ShardedLoop(Loop):
         rows = slice(self.rank, None, self.num_devices)
         return inputs[rows], targets[rows]
 
-    def _share_of_loss(
-        self,
-        model: GraniteForCausalLM,
-        position_ids_1T: torch.Tensor,
-        precision: Precision,
-        inputs_BT: torch.Tensor,
-        targets_BT: torch.Tensor,
-    ) -> torch.Tensor:
-        """Whose mean over the ranks is the mean over the batch: documents differ in how many tokens they score."""
-        scored = (targets_BT != NO_TARGET).sum()
-        of_all = scored.clone()
-        dist.all_reduce(of_all)
-        return batch_loss(model, position_ids_1T, precision, inputs_BT, targets_BT) * (
-            scored * self.num_devices / of_all
-        )
+    def _share_of_loss(self, *batch: Any) -> torch.Tensor:
+        """Whose mean over the ranks is the mean over the batch: rows differ in how many tokens they score, or none."""
+        scored = (batch[-1] != NO_TARGET).sum()
+        dist.all_reduce(scored)
+        return batch_loss(*batch, reduction="sum") * (self.num_devices / scored)
 
 
 def _numbered(optimizer: dict[str, Any], names: list[str]) -> dict[str, Any]:

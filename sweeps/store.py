@@ -21,7 +21,8 @@ from sweeps.whole import checkpoint_is_whole, state_is_whole
 SCHEMA_VERSION = 1
 TRUNK = "trunk"
 EVALUATIONS, SCORES, SAMPLES = "evaluations", "scores.json", "samples.jsonl"
-# The files whose code decides what a record says; comments, docstrings and formatting in them do not.
+# The files whose code decides what a record says; comments, docstrings and formatting in them do not. sweeps/sharded.py
+# is none of them: on how many devices a cell is trained is no part of what it is, and one may end what another began.
 TRAINING_PATH = (
     "models/ladder.py",
     "models/decoder.py",

@@ -48,11 +48,13 @@ def batch_loss(
     precision: Precision,
     inputs_BT: torch.Tensor,
     targets_BT: torch.Tensor,
+    reduction: str = "mean",
 ) -> torch.Tensor:
-    """Mean cross-entropy in nats a scored token."""
+    """Cross-entropy in nats, of all scored tokens the mean or the sum."""
     with torch.autocast(inputs_BT.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits_BTV = model(input_ids=inputs_BT, position_ids=position_ids_1T, use_cache=False).logits
-    return torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
+    logits_NV = logits_BTV.float().flatten(0, 1)
+    return torch.nn.functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction=reduction)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def test_the_law_is_of_these_texts(checkout: Checkout, said: dict[str, str]) -> 
     assert manifest["digest"][:16] in (checkout.path / "results/report.html").read_text()
     record = json.loads((checkout.path / "runs/law/w0008-s0/t32768/record.json").read_text())
     assert record["data_digest"] == manifest["digest"]
-    report = said["make law"].splitlines()[-1]
+    (report,) = (line for line in said["make law"].splitlines() if line.startswith("report: "))
     assert report.startswith(f"report: {checkout.path / 'results/report.html'}")
     assert "the law is of other runs" not in report
     assert "saturation.json is of other runs" in report  # the committed ones, of another corpus

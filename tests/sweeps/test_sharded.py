@@ -88,6 +88,18 @@ def test_documents_that_score_unlike_numbers_of_tokens_weigh_as_on_one_process(t
         assert curve(shared, stream) == pytest.approx(curve(alone, stream), abs=1e-4)
 
 
+@pytest.mark.proof
+def test_compiled_layers_over_two_processes_have_the_losses_of_one_compiled_model(
+    alone: CellJob, tmp_path: Path
+) -> None:
+    training = replace(alone.recipe.training, compile=True, learning_rate=RATE_OF_DOCUMENTS)
+    one, two = (replace(alone, recipe=replace(alone.recipe, training=training), runs=tmp_path / n) for n in "12")
+    train_cell(one)
+    train_cell_sharded(two, 2)
+    for stream in STREAMS:
+        assert curve(two, stream) == pytest.approx(curve(one, stream), abs=1e-4)
+
+
 def test_a_batch_that_does_not_divide_is_refused(alone: CellJob) -> None:
     with pytest.raises(ValueError, match="devices_per_cell is 3: 8 rows a batch do not divide by it"):
         train_cell_sharded(alone, 3)
