@@ -41,7 +41,7 @@ repro: $(INSTALLED) ## the law first, on the screen, then everything else: resul
 test: $(INSTALLED) ## the test-suite
 	pytest
 
-proof: $(INSTALLED) ## an hour and a half: the slow simulations, then the benchmarks whose tables are committed
+proof: $(INSTALLED) ## two hours: the slow simulations, then the benchmarks whose tables are committed
 	pytest -m proof
 	dvc repro corpus
 	scalelab bench train --json experiments/archive/bench/train.json
@@ -51,6 +51,7 @@ proof: $(INSTALLED) ## an hour and a half: the slow simulations, then the benchm
 	scalelab bench coverage --json experiments/archive/bench/coverage.json
 	scalelab bench emergence --json experiments/archive/bench/emergence.json
 	scalelab bench executors --json experiments/archive/bench/executors.json
+	scalelab bench check --json experiments/archive/bench/check.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks, the index of them first
 	jupyter lab analysis/notebooks/start.ipynb

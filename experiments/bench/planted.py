@@ -28,9 +28,8 @@ def apply(plant: Plant, root: Path) -> None:
 
 
 LOOP, STATIC, SOLVER = "sweeps/train.py", "models/decoding/static.py", "analysis/solver.py"
-ROW_MEANS = """losses_BT = torch.nn.functional.cross_entropy(
-        logits_BTV.float().flatten(0, 1), targets_BT.flatten(), reduction="none"
-    ).view_as(targets_BT)
+ROW_MEANS = """losses_N = torch.nn.functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction="none")
+    losses_BT = losses_N.view_as(targets_BT)
     return (losses_BT.sum(1) / (targets_BT >= 0).sum(1).clamp_min(1)).mean()"""
 CACHED = "model(input_ids=tokens_BQ, past_key_values=cache, use_cache=True).logits\n\n\n"
 STEP = "self._step(self.model, self.cache, tokens_BQ)\n"
@@ -62,7 +61,7 @@ GOLDEN = (
         (
             (
                 LOOP,
-                "return torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())",
+                "return torch.nn.functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction=reduction)",
                 ROW_MEANS,
             ),
         ),
