@@ -85,8 +85,7 @@ def shown_of(question: str) -> Shown:
     figures: dict[str, Draw] = {}
     if question == "law" and LAW.exists():
         law = store.read_json(LAW)
-        values = ", ".join(f"{name} = {value:.4g}" for name, value in law["params"].items())
-        told = [f"L = {law['formula']}: {values}.", *([heldout_sentence(law["heldout"])] if law["heldout"] else [])]
+        told = [f"{law_sentence(law)}.", *([heldout_sentence(law["heldout"])] if law["heldout"] else [])]
         figures = law_figures() if POINTS.exists() else {}
     elif question == "saturation" and SATURATION.exists():
         found = store.read_json(SATURATION)
@@ -97,6 +96,12 @@ def shown_of(question: str) -> Shown:
     elif question == "inference" and INFERENCE.exists():
         told = inference.status_lines(store.read_json(INFERENCE))
     return Shown(note_of(question, told), figures)
+
+
+def law_sentence(law: Mapping[str, Any]) -> str:
+    """Its formula and the values in it, of any of the laws; N are non-embedding parameters, D tokens."""
+    values = ", ".join(f"{name} = {value:.4g}" for name, value in law["params"].items())
+    return f"L = {law['formula']}: {values}"
 
 
 def note_of(question: str, told: Sequence[str]) -> str:
