@@ -36,6 +36,8 @@ QUESTIONS = {
     "policy": "The model that writes programs about long texts and reads their parts.",
     "longcontext": "What answers questions about a text that no window holds?",
 }
+# A step of MLflow is an integer of 64 bits: 9.2e18 FLOPs are beyond it, and no large run.
+SCORE, FLOPS_PER_STEP = "score_over_mflop", 1e6
 USUAL = ("float32", "cpu", "True")  # left out of a run's name: dtype, device, trained
 Row = Mapping[str, Any]
 Draw = Callable[[], "Figure | None"]
@@ -180,7 +182,7 @@ def emergence_finding(found: dict[str, Any]) -> Finding:
 
     def points(row: Row) -> Iterable[tuple[str, int, float]]:
         for compute, value in means[row["task"], row["metric"]].items():
-            yield f"score/{row['metric']}", int(compute), float(value)
+            yield f"{SCORE}/{row['metric']}", round(compute / FLOPS_PER_STEP), float(value)
         for name in ("threshold", "width_decades", "amplitude"):
             if row[name] is not None:
                 yield name, 0, float(row[name])
