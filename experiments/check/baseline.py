@@ -54,7 +54,7 @@ def read_baseline(against: str | None) -> dict[str, Any]:
         try:
             found = json.loads(text)
         except json.JSONDecodeError:
-            raise ValueError(f"--against {against}: its {BASELINE} is not JSON: name another, or --only speed") from None
+            raise ValueError(f"--against {against}: its {BASELINE} is not JSON: name another") from None
     if found.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"check: {BASELINE} is of another version of scalelab: `scalelab check --update` renews it")
     return found
