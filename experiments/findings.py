@@ -36,6 +36,8 @@ QUESTIONS = {
     "policy": "The model that writes programs about long texts and reads their parts.",
     "longcontext": "What answers questions about a text that no window holds?",
 }
+# A step of MLflow is an integer of 64 bits: 9.2e18 FLOPs are beyond it, and no large run.
+SCORE, FLOPS_PER_STEP = "score_over_mflop", 1e6
 USUAL = ("float32", "cpu", "True")  # left out of a run's name: dtype, device, trained
 Row = Mapping[str, Any]
 Draw = Callable[[], "Figure | None"]
@@ -85,8 +87,7 @@ def shown_of(question: str) -> Shown:
     figures: dict[str, Draw] = {}
     if question == "law" and LAW.exists():
         law = store.read_json(LAW)
-        values = ", ".join(f"{name} = {value:.4g}" for name, value in law["params"].items())
-        told = [f"L = {law['formula']}: {values}.", *([heldout_sentence(law["heldout"])] if law["heldout"] else [])]
+        told = [f"{law_sentence(law)}.", *([heldout_sentence(law["heldout"])] if law["heldout"] else [])]
         figures = law_figures() if POINTS.exists() else {}
     elif question == "saturation" and SATURATION.exists():
         found = store.read_json(SATURATION)
@@ -97,6 +98,12 @@ def shown_of(question: str) -> Shown:
     elif question == "inference" and INFERENCE.exists():
         told = inference.status_lines(store.read_json(INFERENCE))
     return Shown(note_of(question, told), figures)
+
+
+def law_sentence(law: Mapping[str, Any]) -> str:
+    """Its formula and the values in it, of any of the laws; N are non-embedding parameters, D tokens."""
+    values = ", ".join(f"{name} = {value:.4g}" for name, value in law["params"].items())
+    return f"L = {law['formula']}: {values}"
 
 
 def note_of(question: str, told: Sequence[str]) -> str:
@@ -175,7 +182,7 @@ def emergence_finding(found: dict[str, Any]) -> Finding:
 
     def points(row: Row) -> Iterable[tuple[str, int, float]]:
         for compute, value in means[row["task"], row["metric"]].items():
-            yield f"score/{row['metric']}", int(compute), float(value)
+            yield f"{SCORE}/{row['metric']}", round(compute / FLOPS_PER_STEP), float(value)
         for name in ("threshold", "width_decades", "amplitude"):
             if row[name] is not None:
                 yield name, 0, float(row[name])

@@ -2,7 +2,8 @@
 
 import shutil
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from sweeps import store
 if TYPE_CHECKING:
     from rich.table import Table
 
+KEEP_ROWS = ("inference", "longcontext", "posttrain")  # verbs; students are trained by the first
+
 
 def collect(dry_run: bool) -> dict[str, Any]:
     """Finds what is of no use and, unless it is a dry run, removes it; returns what was found.
@@ -26,9 +29,7 @@ def collect(dry_run: bool) -> dict[str, Any]:
     if at_work:
         process = f" (process {at_work[0].pid})" * (at_work[0].pid is not None)
         raise ValueError(f"another process works on {at_work[0].what}{process}: wait for it or stop it")
-    with ExitStack() as locks:
-        for suite in () if dry_run else project.params.suites:
-            locks.enter_context(only_one(CACHE / f"{suite}.lock"))
+    with nullcontext() if dry_run else nobody_writes(list(project.params.suites)):
         found = find_orphans(project)
         orphans = [{"path": str(orphan.path), "why": orphan.why, "bytes": orphan.num_bytes} for orphan in found.orphans]
         if not dry_run:
@@ -40,6 +41,16 @@ def collect(dry_run: bool) -> dict[str, Any]:
         "bytes": sum(orphan["bytes"] for orphan in orphans),
         "left_alone": found.left_alone,
     }
+
+
+@contextmanager
+def nobody_writes(suites: list[str]) -> Iterator[None]:
+    """Holds the lock of every verb that writes below runs/: of training, of evaluating, and of what keeps rows."""
+    held = [*suites, *(f"{suite}-evaluate" for suite in suites), *(f"{stage}-measured" for stage in KEEP_ROWS)]
+    with ExitStack() as stack:
+        for name in held:
+            stack.enter_context(only_one(CACHE / f"{name}.lock"))
+        yield
 
 
 def _remove(orphan: Orphan, runs: Path) -> None:

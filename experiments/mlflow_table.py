@@ -1,13 +1,11 @@
 """A table of runs out of MLflow: what `scalelab fit mlflow:EXPERIMENT` reads."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments.track import DEFAULT_TRACKING_URI, MAX_RUNS, client_of
+from experiments.mlflow_store import MAX_RUNS, client_of, database_of, uri_of
 from experiments.track_findings import RESULTS_TAG
 
 if TYPE_CHECKING:
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PARENT = "mlflow.parentRunId"
-SQLITE = "sqlite:///"
 ENDPOINT = "validation/loss"  # a point of it is the end of one branch, at its tokens
 NAMES = ("params", "tokens", "loss")
 UNIQUE = "unique_tokens"  # where tokens were repeated
@@ -28,11 +25,10 @@ def runs_table(experiment: str, columns: Mapping[str, str], tracking_uri: str | 
     param or metric holds params, tokens and loss; a metric and a param of one name are the metric. Raises ValueError
     where there is no such store or experiment, or it has no finished run, or one that logs too little.
     """
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+    uri = uri_of(tracking_uri)
+    file = database_of(uri)
+    if file is not None and not file.is_file():
         raise ValueError(f"mlflow: {uri} is not there: set MLFLOW_TRACKING_URI to the store that has {experiment!r}")
-    # MLflow's seven take minutes to say that nobody answers.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments import longcontext, posttrain
 from experiments.measurements import ROWS, Measurements
 from experiments.project import PARAMS, Project
-from experiments.status import Sweeps
+from experiments.standing import Sweeps
 from sweeps import store
 from sweeps.distil.job import SUITE as DISTILLED
 from sweeps.train_job import CellJob

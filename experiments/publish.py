@@ -1,9 +1,5 @@
 """`scalelab sync`: this project's suites and results, given to the publisher."""
 
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +7,7 @@ from experiments.check.keep import kept_results, publish_checks
 from experiments.inference import INFERENCE
 from experiments.law import LAW, POINTS
 from experiments.longcontext_report import LONGCONTEXT
+from experiments.mlflow_store import store_errors
 from experiments.project import CACHE, REPORT, Project
 from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
@@ -21,14 +18,6 @@ if TYPE_CHECKING:
     from experiments.track import Told
 
 ARTIFACTS = (POINTS, LAW, SATURATION_POINTS, SATURATION, SCORES, EMERGENCE, INFERENCE, LONGCONTEXT, REPORT)
-
-SQLITE = "sqlite:///"
-LOCK_SECONDS = 10.0
-LOCKED = "database is locked"
-SYMPTOMS = {
-    LOCKED: "end what writes to it or wait, then `scalelab sync`; nothing is lost, it is made from runs/",
-    "database or disk is full": "make room, then `scalelab sync`; nothing is lost, it is made from runs/",
-}
 
 
 def publish(follow: bool, dry_run: bool) -> None:
@@ -43,7 +32,7 @@ def publish(follow: bool, dry_run: bool) -> None:
             f"would publish {', '.join(s.suite for s in sweeps)}{checks} and {', '.join(map(str, present(ARTIFACTS)))}"
         )
         return
-    with database_errors(os.environ.get("MLFLOW_TRACKING_URI") or track.DEFAULT_TRACKING_URI):
+    with store_errors():
         if follow:
             over = Watch(list(project.params.suites)).is_over
             done = track.follow(project.runs, sweeps, ARTIFACTS, told=results, training_is_over=over)
@@ -59,43 +48,6 @@ def results() -> "Told":
     from experiments.track import Told
 
     return Told({name: shown_of(name) for name in QUESTIONS}, findings(), (REPORT,))
-
-
-@contextmanager
-def database_errors(tracking_uri: str) -> Iterator[None]:
-    """Raises ValueError, in one line with the remedy, where another process keeps a SQLite file locked or it is full.
-
-    A lock is waited for: MLflow's own retries take minutes, and a publisher that was killed leaves none.
-    """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    file = Path(tracking_uri.removeprefix(SQLITE)) if tracking_uri.startswith(SQLITE) else None
-    if file is not None and file.exists():
-        _wait_for(file)
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        for symptom, remedy in SYMPTOMS.items():
-            if symptom in str(error):
-                raise ValueError(f"{file or tracking_uri}: {symptom}: {remedy}") from None
-        raise
-
-
-def _wait_for(file: Path) -> None:
-    """Until the database can be written to."""
-    database = sqlite3.connect(file, timeout=LOCK_SECONDS)
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        database.rollback()
-    except sqlite3.OperationalError as error:
-        if LOCKED not in str(error):
-            raise ValueError(f"{file}: {error}: delete it and sync again, it is made from runs/") from None
-        raise ValueError(f"{file}: {LOCKED} for {LOCK_SECONDS:g} seconds: {SYMPTOMS[LOCKED]}") from None
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{file}: {error}: delete it and sync again, it is made from runs/") from None
-    finally:
-        database.close()
 
 
 class Watch:

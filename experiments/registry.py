@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.mlflow_store import client_of, experiment_of, store_errors
 from experiments.points import settled_branches
 from experiments.project import Project
 from experiments.snapshot import Sweep
-from experiments.track import client_of, experiment_of, sync
+from experiments.track import sync
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,28 +46,33 @@ class Candidate:
 def candidate(project: Project, suite: str) -> Candidate:
     """Of the suite's largest size that has a finished run the one of least loss.
 
-    Raises ValueError where runs are still to be trained, or all diverged.
+    Raises ValueError where runs are still to be trained, all diverged, or the chosen one's checkpoint is gone.
     """
     done = [(path, record) for _, path, record in settled_branches(project, suite) if record["status"] == "done"]
     if not done:
         raise ValueError(f"no run of {suite} has a checkpoint: all diverged; lower its learning_rate")
     path, record = max(done, key=lambda run: (run[1]["params_non_embedding"], -run[1]["loss"]))
+    if not (path / "checkpoint").is_dir():
+        remedy = f"`dvc checkout --force {path.parent.parent}` brings it back"
+        raise ValueError(f"{path} has no checkpoint to promote: {remedy}")
     return Candidate(f"scalelab-{suite}", path / "checkpoint", record)
 
 
 def promote(project: Project, suite: str, tracking_uri: str | None = None) -> str:
     """Registers the suite's candidate, where it is not, and moves the alias to it; returns the line to print.
 
-    The suite's runs are published first: a version belongs to the run that trained it.
+    The suite's runs are published first: a version belongs to the run that trained it. Raises ValueError as `candidate`
+    and `store_errors` do.
     """
     chosen = candidate(project, suite)
     sweep = Sweep(suite, project.cells(suite), project.recipe(suite))
-    sync(project.runs, [sweep], tracking_uri=tracking_uri)
-    client = client_of(tracking_uri)
-    version = registered(client, chosen)
-    is_new = version is None
-    version = register(client, chosen, sweep) if version is None else version
-    client.set_registered_model_alias(chosen.model, ALIAS, version)
+    with store_errors(tracking_uri):
+        sync(project.runs, [sweep], tracking_uri=tracking_uri)
+        client = client_of(tracking_uri)
+        version = registered(client, chosen)
+        is_new = version is None
+        version = register(client, chosen, sweep) if version is None else version
+        client.set_registered_model_alias(chosen.model, ALIAS, version)
     return (
         f"{chosen}: version {version}{' (new)' if is_new else ''} is {ALIAS}; models:/{chosen.model}@{ALIAS} loads it"
     )

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import inference, law, longcontext, longcontext_report, saturation, scores
+from experiments import inference, law, longcontext_report, saturation, scores
 from experiments.kept import kept_tables
-from experiments.points import is_of_present_grid
 from experiments.project import REPORT, RESULTS, Project, git_revision
+from experiments.standing import OTHER, UNTOLD, Standing, Sweeps, standings
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ def write_own_report(dry_run: bool) -> str:
         return f"would write {REPORT} from {', '.join(map(str, there))}"
     from analysis.report import write_report
 
-    stale = stale_notes(project)
-    marked = [replace(group, notice=stale.get(group.name, "")) for group in groups()]
+    found = standings(project, Sweeps.of(project))
+    told = notices(found)
+    marked = [replace(group, notice=told.get(group.name, "")) for group in groups()]
     write_report(marked, REPORT, provenance(project))
-    return f"report: {REPORT.resolve()}" + f" ({'; '.join(stale.values())})" * bool(stale)
+    said = list(dict.fromkeys(told.values()))
+    return f"report: {REPORT.resolve()}" + f" ({'; '.join(said)})" * bool(said)
 
 
 def groups() -> "list[Group]":
@@ -141,19 +143,11 @@ def history_group() -> "Group":
     return Group("history", "History", report_sections(), "Did a later revision get worse?", remedy="scalelab check")
 
 
-def stale_notes(project: Project) -> dict[str, str]:
-    """Chapters whose results are of other runs than params.yaml asks for, with the line that says so."""
-    tables = {law: law.POINTS, saturation: saturation.POINTS, scores: scores.SCORES}
-    stale = {
-        module.SUITE: module.OTHER_RUNS
-        for module, path in tables.items()
-        if path.exists() and not is_of_present_grid(project, module.SUITE, path)
-    }
-    if inference.INFERENCE.exists() and not inference.is_of_present_grid(project):
-        stale["inference"] = inference.OTHER_RUNS
-    if longcontext_report.LONGCONTEXT.exists() and not longcontext.is_of_present_grid(project):
-        stale["longcontext"] = longcontext_report.OTHER_RUNS
-    return stale
+def notices(found: Mapping[str, Standing]) -> dict[str, str]:
+    """What to know before reading a chapter whose results are not known to be of the runs that params.yaml asks for."""
+    unknown = f"{UNTOLD}: the data that they are compared by are not here"
+    texts = {name: {"of other runs": OTHER[name], "unknown": unknown}.get(stands) for name, stands in found.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def provenance(project: Project) -> dict[str, Any]:

@@ -2,56 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from experiments import longcontext, longcontext_report, scores
-from experiments.inference import OTHER_RUNS as OTHER_INFERENCE
-from experiments.inference import is_of_present_grid as inference_is_current
+from experiments import longcontext_report, scores
+from experiments.findings import law_sentence
 from experiments.inference import read_inference, status_lines
-from experiments.law import LAW, OTHER_RUNS, POINTS, SUITE, heldout_sentence
-from experiments.points import is_of_present_grid
+from experiments.law import LAW, heldout_sentence
 from experiments.project import REPORT, Project
 from experiments.running import growing, holders, made_by_dvc
-from experiments.saturation import OTHER_RUNS as OTHER_SATURATION
-from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION, saturation_sentence
-from experiments.saturation import SUITE as SATURATION_SUITE
+from experiments.standing import OTHER, UNTOLD, Sweeps, standings
 from sweeps import store
 from sweeps.repair import repairs
 from sweeps.train_job import CellJob
 
-SHOWN = ("params", "exponents", "diagnostics", "heldout", "num_points")
-OTHER = {
-    "law": OTHER_RUNS,
-    "saturation": OTHER_SATURATION,
-    "emergence": scores.OTHER_RUNS,
-    "inference": OTHER_INFERENCE,
-    "longcontext": longcontext_report.OTHER_RUNS,
-}
 LOG_LINES = 3
-
-
-@dataclass(frozen=True)
-class Sweeps:
-    """The suites of params.yaml whose data are there, and why the others cannot be told."""
-
-    jobs: dict[str, list[CellJob]]
-    unknown: dict[str, str]
-
-    @staticmethod
-    def of(project: Project) -> "Sweeps":
-        """Every suite of the project."""
-        jobs, unknown = {}, {}
-        for name in project.params.suites:
-            try:
-                jobs[name] = project.jobs(name)
-            except ValueError as error:
-                unknown[name] = str(error)
-        return Sweeps(jobs, unknown)
 
 
 def read_status() -> dict[str, Any]:
@@ -61,7 +30,6 @@ def read_status() -> dict[str, Any]:
     busy = {holder.what for holder in at_work}
     still = [job for name, jobs in sweeps.jobs.items() if name not in busy for job in jobs]
     failed = [job for jobs in sweeps.jobs.values() for job in jobs if failure(job)]
-    found = read_results(project)
     return {
         "suites": {name: suite_counts(sweeps, name) for name in project.params.suites},
         "running": [asdict(holder) for holder in at_work],
@@ -70,8 +38,8 @@ def read_status() -> dict[str, Any]:
         "failures": {f"{job.cell.suite}/{job.cell.name}": failure(job) for job in failed},
         "logs": {f"{job.cell.suite}/{job.cell.name}": log_of(job) for job in failed},
         "repairs": repairs(still),
-        "results": {name: standing(name, found[name], sweeps) for name in OTHER},
-        **found,
+        "results": standings(project, sweeps),
+        **read_results(),
         "report": str(REPORT.resolve()) if REPORT.exists() else None,
     }
 
@@ -100,42 +68,24 @@ def log_of(job: CellJob) -> dict[str, Any]:
     return {"path": str(path), "last": lines[-LOG_LINES:]}
 
 
-def read_results(project: Project) -> dict[str, dict[str, Any] | None]:
-    """What each question's file says in short, and whether it is of the runs that params.yaml asks for."""
-    law, saturation = _read(LAW), _read(SATURATION)
-    emergence, inference, contexts = _read(scores.EMERGENCE), read_inference(), longcontext_report.read_longcontext()
+def read_results() -> dict[str, dict[str, Any] | None]:
+    """What each question's file says in short."""
+    contexts = longcontext_report.read_longcontext()
     return {
-        "law": law and {key: law[key] for key in SHOWN} | {"current": is_of_present_grid(project, SUITE, POINTS)},
-        "saturation": saturation
-        and {
-            "sizes": saturation["sizes"],
-            "law": saturation["law"],
-            "current": is_of_present_grid(project, SATURATION_SUITE, SATURATION_POINTS),
-        },
-        "emergence": emergence
-        and {"rows": emergence["rows"], "current": is_of_present_grid(project, scores.SUITE, scores.SCORES)},
-        "inference": inference
-        and {"rows": inference["rows"], "control": inference["control"], "current": inference_is_current(project)},
-        "longcontext": contexts
-        and {
-            **{key: contexts[key] for key in ("rows", "contrasts", "model")},
-            "current": longcontext.is_of_present_grid(project),
-        },
+        "law": _shown(_read(LAW), "formula", "params", "exponents", "diagnostics", "heldout", "num_points"),
+        "saturation": _shown(_read(SATURATION), "sizes", "law"),
+        "emergence": _shown(_read(scores.EMERGENCE), "rows"),
+        "inference": _shown(read_inference(), "rows", "control"),
+        "longcontext": _shown(contexts, "rows", "contrasts", "model"),
     }
+
+
+def _shown(found: dict[str, Any] | None, *names: str) -> dict[str, Any] | None:
+    return found and {name: found[name] for name in names}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     return store.read_json(path) if path.exists() else None
-
-
-def standing(name: str, found: dict[str, Any] | None, sweeps: Sweeps) -> str:
-    """missing, current, of other runs; or unknown, where the data that its runs are compared by are not there."""
-    if found is None:
-        return "missing"
-    if found["current"]:
-        return "current"
-    suite = found["model"]["name"].partition("/")[0] if name == "longcontext" else name
-    return "unknown" if suite in sweeps.unknown else "of other runs"
 
 
 def print_status(status: dict[str, Any]) -> None:
@@ -178,7 +128,7 @@ def _trouble_lines(status: dict[str, Any]) -> Iterator[str]:
     yield from (f"to repair: {line}" for line in status["repairs"])
     unknown = [name for name, is_of in status["results"].items() if is_of == "unknown"]
     if unknown:
-        yield f"whether these results are of the runs that params.yaml asks for cannot be told: {', '.join(unknown)}"
+        yield f"{UNTOLD}: {', '.join(unknown)}"
 
 
 def _result_lines(status: dict[str, Any]) -> Iterator[str]:
@@ -198,11 +148,7 @@ def _result_lines(status: dict[str, Any]) -> Iterator[str]:
 
 
 def _law_lines(law: dict[str, Any]) -> Iterator[str]:
-    p = law["params"]
-    yield (
-        f"L = {p['E']:.4g} + {p['A']:.4g}/N^{p['alpha']:.3f} + {p['B']:.4g}/D^{p['beta']:.3f}  "
-        "(nats a token; N non-embedding parameters, D tokens)"
-    )
+    yield f"{law_sentence(law)} (nats a token)"
     for finding in law["diagnostics"]:
         yield f"{finding['severity']}: {finding['name']}: {finding['message']}; {finding['remedy']}"
     if law["heldout"]:

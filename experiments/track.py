@@ -12,8 +12,6 @@ nor misses anything; a child is FINISHED only when all of it was logged. Charts 
 
 import fcntl
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.findings import Finding, Shown
+from experiments.mlflow_store import MAX_BATCH, MAX_RUNS, client_of, experiment_of, metric_name
 from experiments.snapshot import CellFiles, Evaluated, Status, Sweep, digest_of, read_cells, revision_tags
 from experiments.track_findings import publish_finding, show
 from sweeps import store
@@ -30,14 +29,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 CURVES = ("loss", "learning_rate", "gradient_norm")
 ENDPOINTS = ("loss", "loss_se", "bits_per_byte")
-# MLflow's own limits: metrics in one batch, runs in one search, characters of a dataset digest.
-MAX_BATCH, MAX_RUNS, MAX_DATASET_DIGEST = 1000, 50_000, 36
+MAX_DATASET_DIGEST = 36  # characters, by MLflow
 MANY_CELLS = 8
 SHOWN_SAMPLES = 4
-NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")  # of a metric, to MLflow
 
 
 @dataclass(frozen=True)
@@ -252,7 +248,7 @@ def _metrics(files: CellFiles, logged: dict[str, int]) -> Iterator["Metric"]:
         if evaluated.identity not in logged:
             ended = files.span[1]
             for score in evaluated.scores:
-                name = f"evaluation/{score['task']}/{NOT_IN_A_NAME.sub('_', score['metric'])}"
+                name = metric_name(f"evaluation/{score['task']}/{score['metric']}")
                 yield Metric(name, score["value"], ended, files.records[branch]["tokens"])
 
 
@@ -267,25 +263,6 @@ def _datasets(recipe: store.Recipe) -> list[Any]:
         )
         for context, digest in digests.items()
     ]
-
-
-def client_of(tracking_uri: str | None) -> "MlflowClient":
-    """A client of that store, of the environment's, or of the SQLite file beside the params."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI)
-
-
-def experiment_of(client: "MlflowClient", question: str) -> str:
-    """Its id; one that somebody deleted in the interface is brought back, for its name stays taken."""
-    name = f"scalelab/{question}"
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return client.create_experiment(name)
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return experiment.experiment_id
 
 
 @contextmanager

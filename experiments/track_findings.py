@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.findings import Finding, Shown, table_of
+from experiments.mlflow_store import MAX_BATCH, MAX_RUNS, metric_name
 from experiments.snapshot import digest_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ PARENT = "mlflow.parentRunId"
 RESULTS_TAG, SERIES_TAG, PUBLISHED = "scalelab.results", "scalelab.series", "scalelab.published"
 NOTE = "mlflow.note.content"
 TABLE = "rows.json"
-MAX_BATCH, MAX_RUNS = 1000, 50_000
 
 
 def publish_finding(client: "MlflowClient", experiment: str, finding: Finding, artifacts: Sequence[Path]) -> None:
@@ -57,7 +57,7 @@ def _log_series(client: "MlflowClient", run_id: str, finding: Finding, name: str
     from mlflow.entities import Metric, Param
 
     series = next(one for one in finding.series if one.name == name)
-    metrics = [Metric(key, value, finding.written, step) for key, step, value in series.points]
+    metrics = [Metric(metric_name(key), value, finding.written, step) for key, step, value in series.points]
     for start in range(0, len(metrics), MAX_BATCH):
         client.log_batch(run_id, metrics[start : start + MAX_BATCH])
     client.log_batch(run_id, params=[Param(key, value) for key, value in series.params.items()])

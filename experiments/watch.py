@@ -12,7 +12,7 @@ from rich.table import Table
 from experiments.progress import SweepProgress, clock, running_text
 from experiments.project import ABILITY_TOKENS, DATA, PARAMS, WORLD_TOKENS, Project
 from experiments.running import Holder, growing, holders, made_by_dvc
-from experiments.status import Sweeps
+from experiments.standing import Sweeps
 from sweeps.train_job import CellJob
 
 LOOK_EVERY_SECONDS = 2.0

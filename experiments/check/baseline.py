@@ -36,8 +36,8 @@ def versions() -> dict[str, str]:
 
 def is_alike(kept: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether numbers of the one must be those of the other, digit for digit."""
-    same = all(kept["machine"][name] == now["machine"][name] for name in ALIKE)
-    return same and all(kept["versions"][name] == now["versions"][name] for name in LIBRARIES)
+    same = all(kept["machine"].get(name) == now["machine"][name] for name in ALIKE)
+    return same and all(kept["versions"].get(name) == now["versions"][name] for name in LIBRARIES)
 
 
 def read_baseline(against: str | None) -> dict[str, Any]:
@@ -51,7 +51,10 @@ def read_baseline(against: str | None) -> dict[str, Any]:
         text = file_at(resolve(against), BASELINE)
         if text is None:
             raise ValueError(f"--against {against}: that revision has no {BASELINE}: name another, or --only speed")
-        found = json.loads(text)
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError:
+            raise ValueError(f"--against {against}: its {BASELINE} is not JSON: name another") from None
     if found.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"check: {BASELINE} is of another version of scalelab: `scalelab check --update` renews it")
     return found

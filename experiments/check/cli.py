@@ -1,7 +1,7 @@
 """`scalelab check`: a verb that imports what it needs when it runs."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ def check(
     """Compare this revision with the baseline: losses, laws, labels, decoding, speed; exit 1 where it fails."""
     from rich.console import Console
 
+    from experiments.check.keep import keep
     from experiments.check.run import Check, describe, run
     from experiments.check.show import show
 
@@ -38,8 +39,9 @@ def check(
         console.print(describe(asked))
         return
     result = run(asked, progress)
-    record(result)
+    keep(result)
     give(result, json_out, lambda: show(result, console))
+    record()
     if result["outcome"] != "passed":
         raise SystemExit(1)
 
@@ -66,14 +68,16 @@ def renew(dry_run: bool, console: "Console", progress: "Console") -> None:
     show_update(*update(progress), console)
 
 
-def record(result: dict[str, Any]) -> None:
-    """Keeps the result and publishes it; a tracking server that cannot be reached loses nothing."""
+def record() -> None:
+    """Publishes what is kept; a store that is away, locked or damaged loses nothing."""
     from mlflow.exceptions import MlflowException
 
-    from experiments.check.keep import keep, publish_checks
+    from experiments.check.keep import publish_checks
+    from experiments.mlflow_store import MOST_SAID, store_errors
 
-    keep(result)
     try:
-        publish_checks()
-    except MlflowException as error:
-        print(f"not published ({' '.join(str(error).split())[:200]}): `scalelab sync` does it later", file=sys.stderr)
+        with store_errors():
+            publish_checks()
+    except (ValueError, MlflowException) as error:
+        said = " ".join(str(error).split())[:MOST_SAID]
+        print(f"not published ({said}): `scalelab sync` does it later", file=sys.stderr)

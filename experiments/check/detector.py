@@ -48,11 +48,15 @@ def compare(kept: dict[str, str], now: dict[str, str], exactly: bool) -> list[Ro
     exactly: the baseline was measured on such a processor, with such libraries.
     """
     rows = missing_rows("detector", kept, now)
-    for truth in dict.fromkeys(TRUTHS.values()):
-        names = [name for name in kept if name in now and TRUTHS[name.partition(": ")[2]] == truth]
-        labels = [(a, b) for name in names for a, b in zip(kept[name].split(), now[name].split(), strict=True)]
-        rows.append(judge(truth, labels, exactly))
-    return rows
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for name in (name for name in kept if name in now):
+        was, labels = kept[name].split(), now[name].split()
+        if len(was) != len(labels):
+            reason = f"the baseline has {len(was)} of these curves, now there are {len(labels)}: {REMEDY}"
+            rows.append(Row("detector", name, len(was), len(labels), "incomparable", reason))
+            continue
+        pairs.setdefault(TRUTHS[name.partition(": ")[2]], []).extend(zip(was, labels, strict=True))
+    return rows + [judge(truth, pairs[truth], exactly) for truth in dict.fromkeys(TRUTHS.values()) if truth in pairs]
 
 
 def judge(truth: str, labels: list[tuple[str, str]], exactly: bool) -> Row:

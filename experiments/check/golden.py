@@ -125,8 +125,9 @@ def compare(kept: dict[str, Any], now: dict[str, Any], exactly: bool) -> list[Ro
         why = f"the installed {PACKAGE} has another text than the baseline's: install requirements.lock, or {REMEDY}"
         return [Row("golden", "data/package", kept["text"], now["text"], "incomparable", why)]
     rows = [Row("golden", "data/package", kept["text"], now["text"], "same", "digest")]
-    for name, digest in kept["tokens"].items():
-        there = now["tokens"].get(name)
+    rows += missing_rows("golden", *([f"data/{name}" for name in one["tokens"]] for one in (kept, now)))
+    for name in (name for name in kept["tokens"] if name in now["tokens"]):
+        digest, there = kept["tokens"][name], now["tokens"][name]
         verdict = "same" if digest == there else "changed"
         why = "digest" if digest == there else f"the same text gives other tokens: {REMEDY}"
         rows.append(Row("golden", f"data/{name}", digest, there, verdict, why))
@@ -138,11 +139,16 @@ def compare(kept: dict[str, Any], now: dict[str, Any], exactly: bool) -> list[Ro
 
 def compare_cell(name: str, kept: dict[str, Any], now: dict[str, Any], exactly: bool) -> list[Row]:
     """A row a branch and a row a column of the curves: where this moved most."""
-    rows = [
-        judge(f"{name}/{branch}", "validation", [("end", kept["validation"].get(branch), loss)], exactly)
+    rows = missing_rows("golden", *([f"{name}/{branch}" for branch in one["validation"]] for one in (kept, now)))
+    rows += [
+        judge(f"{name}/{branch}", "validation", [("end", kept["validation"][branch], loss)], exactly)
         for branch, loss in now["validation"].items()
+        if branch in kept["validation"]
     ]
     before, present = by_step(kept["curves"]), by_step(now["curves"])
+    if any(len(before[where]) != len(present[where]) for where in before if where in present):
+        reason = f"a line of the baseline's curves has other columns: {REMEDY}"
+        return [*rows, Row("golden", f"{name}/curves", None, None, "incomparable", reason)]
     for place, column in enumerate(LINE):
         points = [
             (

@@ -1,11 +1,11 @@
 """Results of checks: a file each under runs/checks, and MLflow's runs as a projection of the files."""
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.mlflow_store import MAX_BATCH, MAX_RUNS, client_of, experiment_of, metric_name
 from experiments.project import RUNS
 from sweeps import store
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 CHECKS = "checks"
 EXPERIMENT = "scalelab/check"
 TAG = "scalelab.check"
-NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")  # of a metric, to MLflow
-MAX_BATCH = 1000
 
 
 def keep(result: dict[str, Any], runs: Path = RUNS) -> Path:
@@ -33,7 +31,7 @@ def kept_results(runs: Path = RUNS) -> list[Path]:
 
 def publish_checks(runs: Path = RUNS, tracking_uri: str | None = None) -> int:
     """Publishes the files that MLflow has no finished run of, one run a check; how many there were."""
-    from experiments.track import MAX_RUNS, client_of, experiment_of, sole_publisher
+    from experiments.track import sole_publisher
 
     paths = kept_results(runs)
     if not paths:
@@ -61,7 +59,7 @@ def publish_check(client: "MlflowClient", experiment: str, path: Path, run_id: s
     at = milliseconds(result)
     run_id = run_id or client.create_run(experiment, at, {TAG: path.stem}, path.stem).info.run_id
     metrics = [
-        Metric(metric_name(row), float(row["present"]), at, 0)
+        Metric(metric_name(f"{row['kind']}/{row['name']}"), float(row["present"]), at, 0)
         for row in result["rows"]
         if isinstance(row["present"], int | float)
     ]
@@ -70,11 +68,6 @@ def publish_check(client: "MlflowClient", experiment: str, path: Path, run_id: s
         client.log_batch(run_id, metrics=metrics[start : start + MAX_BATCH], tags=tags)
     client.log_artifact(run_id, str(path))
     client.set_terminated(run_id, "FINISHED", at + round(1000 * result["seconds"]))
-
-
-def metric_name(row: dict[str, Any]) -> str:
-    """kind/name as MLflow takes it."""
-    return NOT_IN_A_NAME.sub("_", f"{row['kind']}/{row['name']}")
 
 
 def tags_of(result: dict[str, Any]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def numbers_of(law: dict[str, Any], flops: float) -> dict[str, Any]:
     values["a"] = [law["exponents"]["a"], law["exponents"]["a_ci95"]]
     forecast = Forecaster.of(law).best(flops)
     values["forecast"] = [forecast["loss"], forecast["pi95"]]
-    return {"values": values, "heldout_width": law["heldout"]["pi95_mean_width"]}
+    return {"values": values, "heldout_width": law["heldout"] and law["heldout"]["pi95_mean_width"]}
 
 
 def checkout_law() -> dict[str, Any] | None:
@@ -92,13 +92,19 @@ def compare(kept: dict[str, Any], now: dict[str, Any], exactly: bool) -> list[Ro
     rows = missing_rows("law", kept["tables"], now["tables"])
     for name in (name for name in kept["tables"] if name in now["tables"]):
         rows += compare_table(name, kept["tables"][name], now["tables"][name])
-    if kept[CHECKOUT] is None or now[CHECKOUT] is None:
-        side = "this checkout" if now[CHECKOUT] is None else "the baseline"
+    return [*rows, *compare_checkout(kept.get(CHECKOUT), now[CHECKOUT])]
+
+
+def compare_checkout(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> list[Row]:
+    """The rows of the checkout's own law; one that says which side has none."""
+    if kept is None or now is None:
+        side = "this checkout" if now is None else "the baseline"
         reason = f"{side} has no results/law.json of its results/points.csv"
-        return [*rows, Row("law", CHECKOUT, None, None, "skipped", reason)]
-    for name, (value, ends) in kept[CHECKOUT].items():
-        there, _ = now[CHECKOUT].get(name, (None, None))
-        if there is not None and inside(there, ends):
+        return [Row("law", CHECKOUT, None, None, "skipped", reason)]
+    rows = missing_rows("law", *([f"{CHECKOUT}/{name}" for name in one] for one in (kept, now)))
+    for name in (name for name in kept if name in now):
+        (value, ends), (there, _) = kept[name], now[name]
+        if inside(there, ends):
             rows.append(Row("law", f"{CHECKOUT}/{name}", value, there, "same", f"inside {interval_text(ends)}"))
         else:
             reason = f"results/law.json is outside the baseline's {interval_text(ends)}: {REMEDY}"
@@ -109,7 +115,10 @@ def compare(kept: dict[str, Any], now: dict[str, Any], exactly: bool) -> list[Ro
 def compare_table(table: str, kept: dict[str, Any], now: dict[str, Any]) -> list[Row]:
     """The rows of one simulated table."""
     if "refused" in now:
-        return [Row("law", table, "fitted", "refused", "regressed", f"{now['refused']}: {REMEDY}")]
+        was = "refused" if "refused" in kept else "fitted"
+        return [Row("law", table, was, "refused", "regressed", f"{now['refused']}: {REMEDY}")]
+    if "refused" in kept:
+        return [Row("law", table, "refused", "fitted", "incomparable", f"the baseline's fit was refused: {REMEDY}")]
     rows = missing_rows("law", [f"{table}/{n}" for n in kept["values"]], [f"{table}/{n}" for n in now["values"]])
     for name, (value, ends) in kept["values"].items():
         if name not in now["values"]:
@@ -117,8 +126,10 @@ def compare_table(table: str, kept: dict[str, Any], now: dict[str, Any]) -> list
         there, its_ends = now["values"][name]
         rows.append(judge_value(f"{table}/{name}", value, ends, there))
         rows.append(judge_width(f"{table}/{name} width", ends[1] - ends[0], its_ends[1] - its_ends[0]))
-    rows.append(judge_width(f"{table}/held-out width", kept["heldout_width"], now["heldout_width"]))
-    return rows
+    name, width, there = f"{table}/held-out width", kept.get("heldout_width"), now["heldout_width"]
+    if width is None or there is None:
+        return rows + missing_rows("law", [name] * (width is not None), [name] * (there is not None))
+    return [*rows, judge_width(name, width, there)]
 
 
 def judge_value(name: str, value: float, ends: list[float], there: float) -> Row:

@@ -21,7 +21,7 @@ from experiments.check.baseline import (
     write_baseline,
 )
 from experiments.check.checkout import head, is_dirty
-from experiments.check.row import KINDS, Kind, Row
+from experiments.check.row import KINDS, REMEDY, Kind, Row
 from experiments.isolated import isolated, side_by_side
 
 SCHEMA_VERSION = 1
@@ -128,13 +128,19 @@ def compare(kept: dict[str, Any], measured: dict[Kind, Any], machine: dict[str, 
     exactly = is_alike(kept, {"machine": machine, "versions": versions()})
     rows = []
     for kind, module in STORED.items():
-        if kind in measured:
+        if kind in measured and kind in kept["kinds"]:
             rows += module.compare(kept["kinds"][kind], measured[kind], exactly)
+        elif kind in measured:
+            reason = f"the baseline has nothing of this kind: {REMEDY}"
+            rows.append(Row(kind, kind, None, "measured", "incomparable", reason))
     return rows
 
 
 def update(progress: Console) -> tuple[list[Row], str | None]:
-    """Makes this revision the baseline; returns what differs from the one before, and that one's revision."""
+    """Makes this revision the baseline; returns what differs from the one before, and that one's revision.
+
+    Raises ValueError, and writes nothing, where what was measured could not be compared with later.
+    """
     require_clean()
     try:
         kept = read_baseline(None)
@@ -142,7 +148,16 @@ def update(progress: Console) -> tuple[list[Row], str | None]:
         progress.print(str(none))
         kept = None
     measured, machine = measure(list(STORED), progress)
+    require_comparable(measured, machine)
+    changed = [row for row in compare(kept, measured, machine) if row.verdict != "same"] if kept is not None else []
     write_baseline(machine, measured)
-    if kept is None:
-        return [], None
-    return [row for row in compare(kept, measured, machine) if row.verdict != "same"], kept["revision"]
+    return changed, kept["revision"] if kept is not None else None
+
+
+def require_comparable(measured: dict[Kind, Any], machine: dict[str, Any]) -> None:
+    """Raises ValueError where the numbers are not the same as themselves: a refused law, a loss that is no number."""
+    itself = {"machine": machine, "versions": versions(), "kinds": measured}
+    for row in compare(itself, measured, machine):
+        if row.fails:
+            why = row.reason.removesuffix(f": {REMEDY}")
+            raise ValueError(f"--update: {row.kind} {row.name}: {why}: no later check could use it: mend it first")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison import Side, compare, difference, ratio
+from analysis.comparison import Side, compare, compare_saturation, difference, ratio
 from analysis.inference import analyse
 from analysis.page import Section
 from analysis.pages_comparison import comparison_groups
@@ -104,3 +104,19 @@ def test_speeds_and_scores_that_changed_are_told_alone() -> None:
     assert groups["inference"].answer.value == f"1 of {len(found['inference']['rows'])}"
     (settings,) = [part for part in groups["settings"].sections if part.title == "Params that differ"]
     assert [row[0] for row in settings.rows] == ["c", "d", "e"]
+
+
+def test_a_saturation_point_that_one_side_does_not_reach_is_told_in_words() -> None:
+    def side(*tokens: float | None) -> tuple[pd.DataFrame, dict]:
+        entries = [
+            {"eps": eps, "tokens": at, "ci95": [at and 0.8 * at, at and 1.2 * at], "reached": at is not None}
+            for eps, at in zip((0.05, 0.02, 0.01), tokens, strict=True)
+        ]
+        size = {"params": 1000.0, "unique_tokens": None, "data": "fresh", "verdict": "fixed-n", "d_sat": entries}
+        return pd.DataFrame(), {"sizes": [size | {"shortest_tokens": 1e5, "longest_tokens": 2e6}]}
+
+    found = compare_saturation(side(4e5, 1e6, None), side(4e5, None, None))
+    assert [(row["name"], row["ratio"]) for row in found["rows"]] == [("1,000 parameters, fresh, eps 0.05", 1)]
+    assert found["curves"] == [{"name": "1,000 parameters, fresh, eps 0.02", "here": "1M", "there": "> 2M"}]
+    (other_way,) = compare_saturation(side(4e5, None, None), side(4e5, 1e6, None))["curves"]
+    assert (other_way["here"], other_way["there"]) == ("> 2M", "1M")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from mlflow.artifacts import load_dict
 from mlflow.entities import Run
 
 from experiments import track
-from experiments.findings import MAX_SERIES, inference_finding
+from experiments.findings import MAX_SERIES, Shown, emergence_finding, inference_finding
 from experiments.mlflow_table import runs_table
 from experiments.publish import results
+from experiments.track_findings import publish_finding
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -50,8 +52,8 @@ def test_committed_results_are_runs_that_compare(writer, tracking_uri: str, root
     scores = pd.read_csv(tmp_path / "results/emergence_scores.csv")
     own = scores[(scores["task"] == "scalelab_induction_direct") & (scores["metric"] == "exact_match")]
     (run,) = (run for name, run in second.items() if name.startswith("scalelab_induction_direct exact_match"))
-    told = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "score/exact_match")}
-    assert told == pytest.approx({int(c): v for c, v in own.groupby("compute")["value"].mean().items()})
+    told = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "score_over_mflop/exact_match")}
+    assert told == pytest.approx(dict(own["value"].groupby((own["compute"] / 1e6).round()).mean()))
     assert run.data.params["label"] == "emergent"
 
     (parent,) = (run for name, run in second.items() if name.startswith("longcontext-results-"))
@@ -78,3 +80,23 @@ def test_a_large_table_stays_within_what_the_page_compares(root: Path) -> None:
     assert len(finding.series) <= MAX_SERIES
     told = [value for one in finding.series for name, _, value in one.points if name.startswith("times_faster/")]
     assert sorted(told) == sorted(row["ratio"] for row in table["rows"] if row["status"] == "ok")
+
+
+def test_scores_of_large_runs_and_odd_names_are_published(
+    root: Path, tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10^24 FLOPs are more than a step can say, and lm-eval's filters put a comma into a metric's name."""
+    metric = "exact_match,strict"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    table = pd.DataFrame({"task": "gsm8k", "metric": metric, "compute": [1e24, 3e24], "value": [0.1, 0.7], "seed": 0})
+    table.to_csv(tmp_path / "results/emergence_scores.csv", index=False)
+    found = read(root / "results/emergence.json")
+    found["rows"] = [found["rows"][0] | {"task": "gsm8k", "metric": metric}]
+    (tmp_path / "results/emergence.json").write_text(json.dumps(found))
+    client = MlflowClient(tracking_uri)
+    experiment = client.create_experiment("scalelab/emergence")
+    publish_finding(client, experiment, replace(emergence_finding(found), shown=Shown()), ())
+    (run,) = (run for run in client.search_runs([experiment]) if run.data.tags["scalelab.series"])
+    told = client.get_metric_history(run.info.run_id, "score_over_mflop/exact_match_strict")
+    assert sorted((point.step, point.value) for point in told) == [(10**18, 0.1), (3 * 10**18, 0.7)]

@@ -1,13 +1,14 @@
 """`scalelab gc`: what goes, what never goes, and that what goes is what the dry run named."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from experiments.gc import size
-from experiments.locks import only_one
+from experiments.gc import nobody_writes, size
+from experiments.locks import is_held, only_one
 from sweeps import store
 
 SHORT, LONG = 61_440, 163_840
@@ -121,6 +122,18 @@ def test_nothing_is_judged_without_its_data_or_while_somebody_works(trained, wor
     found = newcomer.result("gc")
     assert (found["orphans"], list(found["left_alone"])) == ([], ["runs/law"])
     assert newcomer.scalelab("gc")[1].startswith("left alone: runs/law: data/corpus holds no corpus")
+
+
+def test_while_it_removes_no_verb_that_writes_begins(root: Path, workplace, newcomer, monkeypatch) -> None:
+    monkeypatch.chdir(workplace.path)
+    taken = re.findall(r'CACHE / f?"([^"]+)\.lock"', (root / "experiments/__main__.py").read_text())
+    names = {name.replace("{suite}", "law") for name in taken}
+    assert len(names) == 5
+    with nobody_writes(["law"]):
+        assert {name for name in names if is_held(Path(f".cache/{name}.lock"))} == names
+        for verb in ("inference", "longcontext", "posttrain"):
+            assert f"another process works on {verb}-measured: wait" in newcomer.refusal(verb)
+    assert not any(is_held(Path(f".cache/{name}.lock")) for name in names)
 
 
 def test_sizes_have_three_digits() -> None:

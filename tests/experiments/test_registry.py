@@ -1,6 +1,7 @@
 """Promotion into MLflow's registry, and the model as another program loads it from there."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,9 @@ def test_verb_says_what_it_would_register_and_refuses_what_is_not_trained(
     dry = trained.scalelab("promote", "law", "--dry-run")
     assert dry.stdout.startswith("would register scalelab-law: w0016-s0/t")
     assert not (trained.path / "mlflow.db").exists()
+    workplace.copy_runs(trained)
+    best = dry.stdout.partition("w0016-s0/")[2].partition(",")[0]
+    shutil.rmtree(workplace.path / "runs/law/w0016-s0" / best / "checkpoint")
+    said = workplace.refusal("promote")
+    assert said.startswith(f"scalelab: runs/law/w0016-s0/{best} has no checkpoint to promote: ")
+    assert said.endswith(": `dvc checkout --force runs/law` brings it back")

@@ -15,6 +15,7 @@ import yaml
 from playwright.sync_api import Page, expect
 
 from experiments.report import write_own_report
+from experiments.standing import UNTOLD
 from tests.browsing import DRAWN, complaints_of, see_all
 
 MOST_BYTES = 8_000_000
@@ -85,6 +86,12 @@ def test_the_summary_says_what_the_results_say(project: Path) -> None:
     assert f'<div class="value">{best["ratio"]:.3g} times</div>' in text
     assert text.count('<div class="answer') == 6
     assert "Nothing measured yet: <code>scalelab check</code> makes it." in text
+
+
+def test_without_a_corpus_no_chapter_is_said_to_be_of_other_runs(project: Path) -> None:
+    text = (project / "results/report.html").read_text()
+    assert "of other runs than" not in text
+    assert text.count(UNTOLD) == 2 * 5  # over each answer of the summary and over each chapter
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -95,6 +95,8 @@ def test_the_weekly_workflow_checks_and_keeps_the_result(root: Path) -> None:
     assert steps[0]["with"]["fetch-depth"] == 0
     ran = " ".join(step.get("run", "") for step in steps)
     assert "scalelab check --json results/check.json" in ran
+    # The server's address is there for every later step: the report draws its history too.
+    assert 0 < ran.find('MLFLOW_TRACKING_URI=$TRACKING_URI" >> "$GITHUB_ENV"') < ran.find("scalelab check")
     (upload,) = (step for step in steps if "upload-artifact" in step.get("uses", ""))
     assert upload["if"] == "always()"
     assert "runs/checks/" in upload["with"]["path"]

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from experiments.check.cli import record
 from experiments.check.history import read_history, report_sections
 from experiments.check.keep import EXPERIMENT, keep, publish_checks
 from tests.conftest import Workplace
@@ -76,13 +77,24 @@ def test_history_makes_no_store(place: Path, history, tmp_path: Path) -> None:
     assert report_sections()
 
 
-def test_a_server_that_is_not_there_leaves_the_files(
-    place: Path, history, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def test_a_server_that_is_not_there_leaves_the_files(place: Path, history, capsys: pytest.CaptureFixture[str]) -> None:
     keep(history[0], place)
     assert read_history(place, "http://127.0.0.1:9") == history[:1]
     assert "checks in MLflow are left out" in capsys.readouterr().err
+
+
+def test_a_store_that_is_damaged_leaves_the_files_and_is_said(
+    place: Path, history, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mlflow.db").write_bytes(b"not a database" * 1000)
+    keep(history[0], place)
+    assert read_history(place) == history[:1]
+    assert "checks in MLflow are left out: mlflow.db: file is not a database" in capsys.readouterr().err
+    record()
+    assert capsys.readouterr().err == (
+        "not published (mlflow.db: file is not a database: delete it, then `scalelab sync`: it is made from runs/): "
+        "`scalelab sync` does it later\n"
+    )
 
 
 def test_no_check_is_no_section(place: Path) -> None:

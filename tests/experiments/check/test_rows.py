@@ -9,6 +9,7 @@ import pytest
 
 from experiments.check import detector, golden, inference, law, speed
 from experiments.check.row import Row, failing_first, missing_rows
+from experiments.check.run import compare, require_comparable
 from experiments.check.speed import Launch
 
 CELL = "documents/w0016-s0"
@@ -178,3 +179,37 @@ def test_what_fails_stands_first() -> None:
     assert {gone.name, new.name} == {"a", "b"}
     assert gone.fails
     assert new.fails
+
+
+def test_an_older_baseline_is_compared_as_far_as_it_goes(kinds) -> None:
+    """Of fewer kinds, cells, branches, curves and parameters than are measured now, in lines of fewer columns."""
+    now, machine = copy.deepcopy(kinds), {"processor": "p", "cpu_capability": "c", "threads": 1}
+    branch = next(iter(kinds["golden"]["cells"][CELL]["validation"]))
+    del kinds["inference"], kinds["golden"]["tokens"]["documents"], kinds["golden"]["cells"][CELL]["validation"][branch]
+    lines = kinds["golden"]["cells"]["text/w0032-s0"]["curves"]["trunk"]
+    kinds["golden"]["cells"]["text/w0032-s0"]["curves"]["trunk"] = [line[:-1] for line in lines]
+    few = next(name for name in kinds["detector"] if name.endswith(": flat"))
+    kinds["detector"][few] = kinds["detector"][few].rpartition(" ")[0]
+    kinds["law"]["tables"]["seeds"] = {"refused": "points: the runs do not identify beta"}
+    del kinds["law"]["checkout"]["beta"], kinds["law"]["tables"]["laptop grid"]["heldout_width"]
+    rows = compare({"machine": {}, "versions": {}, "kinds": kinds}, now, machine)
+    assert failing(rows) == dict.fromkeys(
+        [
+            "data/documents", f"{CELL}/{branch}", "text/w0032-s0/curves", "seeds", "checkout/beta", few, "inference",
+            "laptop grid/held-out width",
+        ],
+        "incomparable",
+    )  # fmt: skip
+    assert all("check --update" in row.reason for row in rows if row.fails)
+
+
+@pytest.mark.parametrize("fault", ["refused", "nan"])
+def test_what_no_later_check_could_use_becomes_no_baseline(kinds, fault: str) -> None:
+    machine = {"processor": "p", "cpu_capability": "c", "threads": 1}
+    require_comparable(kinds, machine)
+    if fault == "refused":
+        kinds["law"]["tables"]["seeds"] = {"refused": "points: the runs do not identify beta"}
+    else:
+        kinds["inference"]["static-cache/forwards_per_token"] = float("nan")
+    with pytest.raises(ValueError, match=r"--update: (law seeds: points: the runs|inference static-cache/forwards)"):
+        require_comparable(kinds, machine)
