@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.emergence_curves import main_rows
 from analysis.longcontext import SOLVER, Comparison, arm_name, comparisons, noted_windows, profiles_of
-from analysis.wording import percent, plain, plain_between, si, si_between
+from analysis.wording import doubling_gain, percent, plain, plain_between, si, si_between
 from analysis.wording_emergence import counted, interval
 from analysis.wording_inference import size_text
 from analysis.wording_longcontext import windows_text
@@ -62,7 +62,7 @@ def saturation_answer(found: Table) -> Answer:
     size = max(fresh, key=lambda one: one["params"])
     entry = next(one for one in size["d_sat"] if one["eps"] == eps)
     reached = [one for one in fresh if next(e for e in one["d_sat"] if e["eps"] == eps)["reached"]]
-    gain = f"doubling the data lowers the loss by less than {percent(1 - 2**-eps, 1)}"
+    gain = f"doubling the data lowers the loss by less than {doubling_gain(eps)}"
     if not entry["reached"]:
         return Answer(
             f"> {si(size['longest_tokens'])}", "tokens",

@@ -58,6 +58,11 @@ def data_name(size: Mapping[str, Any]) -> str:
     return "fresh" if size["unique_tokens"] is None else f"{si(size['unique_tokens'])} repeated"
 
 
+def doubling_gain(eps: float) -> str:
+    """What twice the data lowers the loss by at most, where the elasticity stays below eps: 1 - 2^-eps, in per cent."""
+    return percent(1 - 2**-eps, 1)
+
+
 def saturation_tokens(entry: Mapping[str, Any], size: Mapping[str, Any]) -> str:
     """D_sat, or that it lies beyond the longest run or before the shortest."""
     if not entry["reached"]:
