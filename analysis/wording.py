@@ -35,6 +35,15 @@ def plain_between(ends: Sequence[float | None], digits: int = 3) -> str:
     return f"{low} to {high}"
 
 
+def byte_size(num_bytes: float) -> str:
+    """1234567 as "1.23 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 999.5:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """A share in per cent, or a dash."""
     return "-" if share is None else f"{share:.{digits}%}"

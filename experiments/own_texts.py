@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.wording import byte_size
 from experiments.afford import EPOCHS, Afforded, afford, token_range, tokens_needed
 from experiments.params import Params
 from sweeps.corpus.params import CorpusParams, ValidationParams
@@ -122,10 +123,10 @@ def _as_typed(message: str) -> str:
 
 
 def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int) -> str:
-    wanted = _size(num_bytes * needed / max(tokens, 1))
+    wanted = byte_size(num_bytes * needed / max(tokens, 1))
     return (
-        f"texts: {_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and what "
-        f"is held out are taken away, and the law needs {needed:,}: give {wanted} or more, or take "
+        f"texts: {byte_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and "
+        f"what is held out are taken away, and the law needs {needed:,}: give {wanted} or more, or take "
         "the smoke preset, which needs less (its law means nothing)"
     )
 
@@ -135,10 +136,10 @@ def _files_told(files: list[Path], skipped: Counter[str], sizes: list[int], sele
     on_disk, copies = sum(file.stat().st_size for file in files), selection.duplicates
     left = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in skipped.most_common(5))
     return (
-        f"texts: {len(sizes):,} documents, {_size(sum(sizes))}, in {len(files):,} files ({kinds})"
+        f"texts: {len(sizes):,} documents, {byte_size(sum(sizes))}, in {len(files):,} files ({kinds})"
         + f"; {copies.exact + copies.near} duplicates are left out" * bool(copies.exact + copies.near)
         + f"; files of other kinds are left out: {left}" * bool(left)
-        + f"; of {_size(on_disk)} on disk the rest is more than the preset reads" * (on_disk > 1.5 * sum(sizes))
+        + f"; of {byte_size(on_disk)} on disk the rest is more than the preset reads" * (on_disk > 1.5 * sum(sizes))
     )
 
 
@@ -146,8 +147,8 @@ def _held_out_told(corpus: CorpusParams, validation: ValidationParams, selection
     num_bytes = sum(candidate.num_bytes for candidate in selection.validation)
     what = "whole documents" if corpus.passage_bytes is None else "passages"
     told = (
-        f"held out: {len(selection.validation)} {what}, {_size(num_bytes)} ({corpus.validation_share:.0%}); loss is "
-        f"measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
+        f"held out: {len(selection.validation)} {what}, {byte_size(num_bytes)} ({corpus.validation_share:.0%}); loss "
+        f"is measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
     )
     if corpus.passage_bytes is None:
         return told
@@ -180,7 +181,3 @@ def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
             return f"{runs}, on repeated tokens alone: there are too few for runs that see each once"
         case "not at all":
             return f"{runs}, which is more than there is: `dvc repro {name}` will refuse until there is more text"
-
-
-def _size(num_bytes: float) -> str:
-    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.0f} kB"

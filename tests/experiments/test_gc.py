@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.gc import size
+from analysis.wording import byte_size
 from experiments.locks import only_one
 from sweeps import store
 
@@ -72,7 +72,7 @@ def test_what_is_of_no_use_goes_and_nothing_else(cluttered, newcomer, monkeypatc
     code, out, err = newcomer.scalelab("gc")
     assert (code, err) == (0, "")
     assert out == dry.replace("would remove", "removed")
-    assert f"removed {size(freed)} in 10 files and folders; DVC keeps copies" in out
+    assert f"removed {byte_size(freed)} in 10 files and folders; DVC keeps copies" in out
     assert files(set()) == kept
     assert not Path("runs/old").exists()
     assert newcomer.scalelab("gc")[1] == "nothing to remove\n"
@@ -121,7 +121,3 @@ def test_nothing_is_judged_without_its_data_or_while_somebody_works(trained, wor
     found = newcomer.result("gc")
     assert (found["orphans"], list(found["left_alone"])) == ([], ["runs/law"])
     assert newcomer.scalelab("gc")[1].startswith("left alone: runs/law: data/corpus holds no corpus")
-
-
-def test_sizes_have_three_digits() -> None:
-    assert [size(n) for n in (0, 999, 1000, 1_234_567, 999_600)] == ["0 B", "999 B", "1 kB", "1.23 MB", "1 MB"]

@@ -108,7 +108,7 @@ def test_a_document_as_long_as_half_of_what_is_held_out_is_cut() -> None:
         (
             "short.txt",
             b"a few words\n" * 1700,
-            r"^texts: 20 kB in 1 files leave .* and the law needs .*: give .* or more",
+            r"^texts: 20.4 kB in 1 files leave .* and the law needs .*: give .* or more",
         ),
         ("latin.txt", "caf\u00e9 ".encode("latin-1") * 9, r"^texts matches .*latin.txt, which is not UTF-8 at byte 3"),
         ("rows.jsonl", b'{"body": "x"}\n', r"^--text-field 'text' is not in .*rows.jsonl line 1, which has body"),
