@@ -3,6 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+QUESTIONS = {  # of the report's chapters, and of the experiments that MLflow shows
+    "law": "What does loss follow?",
+    "saturation": "Where does more data stop helping?",
+    "emergence": "What emerged, and where?",
+    "inference": "Which accelerations gain?",
+    "longcontext": "Do long contexts get answered?",
+}
 CURVES = {"power": "no end", "fixed-n": "a floor", "stops": "stops"}
 
 

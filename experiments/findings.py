@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis import wording
 from analysis.longcontext import arm_name
 from analysis.wording import saturation_law
 from experiments import inference, longcontext_report, scores
@@ -28,13 +29,9 @@ if TYPE_CHECKING:
 
 MAX_SERIES = 100  # MLflow's page compares no more runs than that with ease
 QUESTIONS = {
-    "law": "How does loss fall with size and data, and what is the best way to spend a budget?",
-    "saturation": "When does a model of a given size stop improving?",
-    "emergence": "Which abilities emerge, and where?",
-    "inference": "What does each acceleration of inference gain, and what does it cost?",
+    **wording.QUESTIONS,
     "teacher": "The model that students learn from, and that roundings are asked abilities of.",
     "policy": "The model that writes programs about long texts and reads their parts.",
-    "longcontext": "What answers questions about a text that no window holds?",
 }
 USUAL = ("float32", "cpu", "True")  # left out of a run's name: dtype, device, trained
 Row = Mapping[str, Any]
