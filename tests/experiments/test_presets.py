@@ -1,5 +1,7 @@
 """`scalelab use`: another params.yaml, and what becomes of one's own."""
 
+import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,23 @@ def test_every_params_file_of_ones_own_is_kept_once(checkout: Path) -> None:
     assert kept == ["params.yaml.bak", "params.yaml.bak.1", "params.yaml.bak", "params.yaml.bak.2"]
     texts = [(checkout / name).read_text() for name in dict.fromkeys(kept)]
     assert texts == ["first: 1", "second: 2", "third: 3"]
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file of this process grows beyond 100 bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_preset_that_cannot_be_written_leaves_what_was_there(checkout: Path, little_room: None) -> None:
+    (checkout / "params.yaml").write_text("mine: 1\n")
+    with pytest.raises(OSError, match="File too large"):
+        put_in_place("smoke")
+    assert (checkout / "params.yaml").read_text() == "mine: 1\n"
+    assert sorted(path.name for path in checkout.iterdir()) == ["dvc.yaml", "params.yaml", "params.yaml.bak"]
 
 
 @pytest.mark.parametrize(("num_lines", "how"), [(12_000, "repeated"), (40_000, "shorter")])
