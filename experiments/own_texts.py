@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.wording import byte_size
-from experiments.afford import EPOCHS, Afforded, afford, token_range, tokens_needed
+from experiments.afford import Afforded, afford, token_range, tokens_needed
 from experiments.params import Params
 from sweeps.corpus.params import CorpusParams, ValidationParams
 from sweeps.corpus.select import Selection, select_documents
@@ -53,11 +53,13 @@ def fit_to_texts(params: Params, texts: Sequence[str], text_field: str, progress
     suites = {name: suite for name, suite in params.suites.items() if suite.data == "text"}
     grids = {name: afford(suite, tokens) for name, suite in suites.items()}
     if grids[LAW].how == "not at all":
-        raise ValueError(_too_short(sum(sizes), len(files), tokens, tokens_needed(suites[LAW])))
+        raise ValueError(
+            _too_short(sum(sizes), len(files), tokens, tokens_needed(suites[LAW]), corpus.validation_share)
+        )
     usable = [c for c in selection.validation if 2 * c.num_bytes >= validation.document_bytes]
     validation = replace(validation, documents=min(params.validation.documents, len(usable)))
     told = [_files_told(files, skipped, sizes, selection), _held_out_told(corpus, validation, selection)]
-    told += [_grid_told(name, suites[name], grid, tokens) for name, grid in grids.items()]
+    told += [_grid_told(name, suites[name], grid) for name, grid in grids.items()]
     return OwnTexts(corpus, validation, grids, told)
 
 
@@ -122,12 +124,12 @@ def _as_typed(message: str) -> str:
     return message.replace("corpus.paths", "texts").replace("corpus.text_field", "--text-field")
 
 
-def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int) -> str:
-    wanted = byte_size(num_bytes * needed / max(tokens, 1))
+def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int, validation_share: float) -> str:
+    wanted = byte_size(needed / (1 - validation_share))
     return (
         f"texts: {byte_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and "
-        f"what is held out are taken away, and the law needs {needed:,}: give {wanted} or more, or take "
-        "the smoke preset, which needs less (its law means nothing)"
+        f"what is held out are taken away, and the law needs {needed:,}: give about {wanted} "
+        "of text that is not there twice, or take the smoke preset, which needs less (its law means nothing)"
     )
 
 
@@ -159,7 +161,7 @@ def _held_out_told(corpus: CorpusParams, validation: ValidationParams, selection
     )
 
 
-def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
+def _grid_told(name: str, suite: Suite, grid: Afforded) -> str:
     low, high = token_range(grid.blocks)
     widths = sorted({size for block in grid.blocks if block is not None for size in block.sizes})
     sizes = f"sizes {widths[0]} to {widths[-1]}" if len(widths) > 1 else f"size {widths[0]}"
@@ -172,11 +174,6 @@ def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
                 f"{runs}, fewer than the preset's {token_range(suite.grid)[1]:,}, so that no run repeats what is there"
             )
             return least + "; it is the same kind of law, from less data, with wider intervals" * (name == LAW)
-        case "repeated":
-            law = "Tokens that repeat are another law: of training longer on these texts, not of more text"
-            return f"{runs}, of which {tokens:,} are there: runs see them up to {EPOCHS} times" + f". {law}" * (
-                name == LAW
-            )
         case "without":
             return f"{runs}, on repeated tokens alone: there are too few for runs that see each once"
         case "not at all":

@@ -55,16 +55,27 @@ def test_a_preset_that_cannot_be_written_leaves_what_was_there(checkout: Path, l
     assert sorted(path.name for path in checkout.iterdir()) == ["dvc.yaml", "params.yaml", "params.yaml.bak"]
 
 
-@pytest.mark.parametrize(("num_lines", "how"), [(12_000, "repeated"), (40_000, "shorter")])
-def test_a_preset_on_ones_own_texts_has_what_they_afford(checkout: Path, num_lines: int, how: str) -> None:
+def write_log(checkout: Path, num_lines: int) -> None:
     (checkout / "texts").mkdir()
     (checkout / "texts" / "log.txt").write_text("".join(f"line {n} of {n * n}\n" for n in range(num_lines)))
     (checkout / "params.yaml").write_text("mine: 1\n")
+
+
+def test_texts_that_are_too_short_leave_the_params_file_as_it_was(checkout: Path) -> None:
+    write_log(checkout, 12_000)
+    with pytest.raises(ValueError, match=r"^texts: 262 kB in 1 files leave .* the law needs 409,728: give about"):
+        put_texts_in_place("laptop", ["texts"], "text", lambda line: None)
+    assert (checkout / "params.yaml").read_text() == "mine: 1\n"
+    assert sorted(path.name for path in checkout.iterdir()) == ["dvc.yaml", "params.yaml", "texts"]
+
+
+def test_a_preset_on_ones_own_texts_has_what_they_afford(checkout: Path) -> None:
+    write_log(checkout, 40_000)
     *_, last = put_texts_in_place("laptop", ["texts"], "text", lambda line: None)
     assert last == "params.yaml is now the laptop preset on these texts; what it said before is in params.yaml.bak"
     preset, made = load(PRESETS / "laptop.yaml"), load(checkout / "params.yaml")
     own = fit_to_texts(preset, ["texts"], "text", lambda line: None)
-    assert own.grids["law"].how == how
+    assert own.grids["law"].how == "shorter"
     assert (made.corpus, made.validation) == (own.corpus, own.validation)
     for name, suite in preset.suites.items():
         afforded = own.grids[name].blocks if name in own.grids else suite.grid
