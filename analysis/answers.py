@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.emergence_curves import main_rows
 from analysis.longcontext import SOLVER, Comparison, arm_name, comparisons, noted_windows, profiles_of
-from analysis.wording import percent, plain, plain_between, si, si_between
+from analysis.wording import doubling_gain, percent, plain, plain_between, si, si_between
 from analysis.wording_emergence import counted, interval
 from analysis.wording_inference import size_text
 from analysis.wording_longcontext import windows_text
@@ -62,7 +62,7 @@ def saturation_answer(found: Table) -> Answer:
     size = max(fresh, key=lambda one: one["params"])
     entry = next(one for one in size["d_sat"] if one["eps"] == eps)
     reached = [one for one in fresh if next(e for e in one["d_sat"] if e["eps"] == eps)["reached"]]
-    gain = f"doubling the data lowers the loss by less than {percent(1 - 2**-eps, 1)}"
+    gain = f"doubling the data lowers the loss by less than {doubling_gain(eps)}"
     if not entry["reached"]:
         return Answer(
             f"> {si(size['longest_tokens'])}", "tokens",
@@ -100,19 +100,24 @@ def inference_answer(table: Table) -> Answer:
     verdicts: dict[str, set[str]] = {}
     for row in rows:
         verdicts.setdefault(row["technique"], set()).add(verdict_of(row, detectable))
-    best = max(rows, key=lambda row: row["ci95"][0])
+    gaining = [row for row in rows if verdict_of(row, detectable) == "gain"]
     gains = [name for name, said in verdicts.items() if said - {"unclear"} == {"gain"}]
     losses = [name for name, said in verdicts.items() if said - {"unclear"} == {"loss"}]
     mixed = [name for name, said in verdicts.items() if {"gain", "loss"} <= said]
-    told = [f"The surest gain is {best['technique']} over {best['against']}, at {size_text(best)} parameters."]
-    told += [f"Faster beyond doubt: {listed(gains)}."] if gains else ["Nothing is faster beyond doubt."]
+    told = [f"Faster beyond doubt: {listed(gains)}."] if gains else []
     told += [f"Slower: {listed(losses)}."] if losses else []
     told += [f"Either, by size or setting: {listed(mixed)}."] if mixed else []
     told.append(
         f"All {len(rows)} speeds stand behind checks of what is decoded; on this machine a factor below "
         f"{plain(detectable)} may be nothing."
     )
-    return Answer(f"{plain(best['ratio'])} times", f"{plain_between(best['ci95'])} (95%)", " ".join(told))
+    if not gaining:
+        return Answer(
+            f"0 of {len(verdicts)}", "techniques gain", " ".join(["Nothing measured gains beyond doubt.", *told])
+        )
+    best = max(gaining, key=lambda row: row["ci95"][0])
+    surest = f"The surest gain is {best['technique']} over {best['against']}, at {size_text(best)} parameters."
+    return Answer(f"{plain(best['ratio'])} times", f"{plain_between(best['ci95'])} (95%)", " ".join([surest, *told]))
 
 
 def verdict_of(row: Table, detectable: float) -> str:

@@ -53,6 +53,7 @@ def diagnose(points: pd.DataFrame, fitted: Estimate, params: FitParams, heldout:
         lambda: optimum_outside(points, fitted.solution.fitted),
         lambda: correlated_rows(points, fitted.solution.fitted),
         lambda: mixed_flops(points),
+        lambda: repeated_tokens(points, fitted.solution.fitted),
         lambda: single_seed(points),
         lambda: nothing_held_out(heldout),
     )
@@ -176,6 +177,22 @@ def mixed_flops(points: pd.DataFrame) -> Finding | None:
         return None
     message = f"flops over 6ND differ {spread.max():.2f}-fold at params {spread.idxmax():.4g}"
     return Finding("mixed-flops", "warning", message, "count FLOPs one way in every row, or leave the column out")
+
+
+def repeated_tokens(points: pd.DataFrame, fitted: Fitted) -> Finding | None:
+    """Runs that saw tokens more than once under a law that counts every token as a new one."""
+    columns = fitted.law.columns
+    if "unique_tokens" not in points or "unique_tokens" in columns or "tokens" not in columns:
+        return None
+    epochs = points["tokens"] / points["unique_tokens"]
+    if epochs.max() <= 1:
+        return None
+    message = (
+        f"{(epochs > 1).sum()} of {len(points)} runs saw tokens more than once, up to {epochs.max():.2g} times, and "
+        f"{fitted.law.name} counts each time as new text"
+    )
+    remedy = "leave them out, fit them by --law repeated, or see by `scalelab saturation` what repeating costs"
+    return Finding("repeated-tokens", "warning", message, remedy)
 
 
 def single_seed(points: pd.DataFrame) -> Finding | None:

@@ -22,7 +22,7 @@ from analysis.forecast import Forecaster
 from analysis.longcontext import SOLVER, arm_name, compared, profiles_of, rows_of
 from analysis.pages import forecast_page
 from analysis.saturation import saturation_tokens
-from analysis.wording import data_name, si, si_between
+from analysis.wording import data_name, doubling_gain, si, si_between
 from analysis.wording import saturation_tokens as tokens_text
 from analysis.wording_emergence import label_sentence, metric_name
 from analysis.wording_inference import check_text, checks_of, factor, quality_text, setting_text, size_text
@@ -123,7 +123,7 @@ def eps_dial(points: pd.DataFrame, found: Mapping[str, Any]) -> ipywidgets.VBox:
 def saturated(points: pd.DataFrame, found: Mapping[str, Any], eps: float) -> Shown:
     """D_sat of every size at one eps; with its interval at those that saturation.json has."""
     sizes = [{**size, "d_sat": [saturation_at(size, eps)]} for size in found["sizes"]]
-    told = [f"The loss falls by less than {0.7 * eps:.2%} with twice the data:"]
+    told = [f"Doubling the data lowers the loss by less than {doubling_gain(eps)}:"]
     for size in sizes:
         entry = size["d_sat"][0]
         spread = f" ({si_between(entry['ci95'])})" if entry["has_interval"] else ""

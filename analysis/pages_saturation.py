@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.figures_saturation import FIGURES
 from analysis.page import Section
-from analysis.wording import curve_name, data_name, saturation_law, saturation_tokens, si, si_between
+from analysis.wording import curve_name, data_name, doubling_gain, saturation_law, saturation_tokens, si, si_between
 
 QUESTION = "When does a size stop improving?"
 
@@ -24,9 +24,10 @@ def saturation_sections(points: pd.DataFrame, found: Mapping[str, Any]) -> list[
         told = [f"{saturation_tokens(entry, size)} ({si_between(entry['ci95'])})" for entry in size["d_sat"]]
         longest = f"{si(size['longest_tokens'])} ({si(size['longest_tokens'] / size['params'])} a parameter)"
         rows.append((f"{size['params']:,.0f}", data_name(size), longest, curve_name(size), *told))
+    gains = ", ".join(f"{doubling_gain(eps)} at eps {eps:g}" for eps in found["eps"])
     note = (
-        "D_sat is the number of tokens from which doubling the data lowers the loss by less than 0.7 eps. "
-        "There the elasticity of the loss, -d ln L / d ln D, stays below eps. In brackets are 95% intervals of "
+        "D_sat is the number of tokens from which the elasticity of the loss, -d ln L / d ln D, stays below eps: "
+        f"doubling the data then lowers the loss by less than {gains}. In brackets are 95% intervals of "
         f"{found['bootstrap']['draws']} draws, each of which chose its form again; > means that the longest run had "
         "not reached it, < that the shortest had. Three forms are weighed by their evidence: no end (a power law), a "
         "floor, or stops; one is undecided where its weight is not decisive. Of "

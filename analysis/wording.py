@@ -3,6 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+QUESTIONS = {  # of the report's chapters, and of the experiments that MLflow shows
+    "law": "What does loss follow?",
+    "saturation": "Where does more data stop helping?",
+    "emergence": "What emerged, and where?",
+    "inference": "Which accelerations gain?",
+    "longcontext": "Do long contexts get answered?",
+}
 CURVES = {"power": "no end", "fixed-n": "a floor", "stops": "stops"}
 
 
@@ -35,6 +42,15 @@ def plain_between(ends: Sequence[float | None], digits: int = 3) -> str:
     return f"{low} to {high}"
 
 
+def byte_size(num_bytes: float) -> str:
+    """1234567 as "1.23 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 999.5:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """A share in per cent, or a dash."""
     return "-" if share is None else f"{share:.{digits}%}"
@@ -56,6 +72,11 @@ def curve_name(size: Mapping[str, Any]) -> str:
 def data_name(size: Mapping[str, Any]) -> str:
     """Fresh, or the set of tokens that was repeated: of an entry in saturation.json."""
     return "fresh" if size["unique_tokens"] is None else f"{si(size['unique_tokens'])} repeated"
+
+
+def doubling_gain(eps: float) -> str:
+    """What twice the data lowers the loss by at most, where the elasticity stays below eps: 1 - 2^-eps, in per cent."""
+    return percent(1 - 2**-eps, 1)
 
 
 def saturation_tokens(entry: Mapping[str, Any], size: Mapping[str, Any]) -> str:

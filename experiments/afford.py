@@ -1,4 +1,7 @@
-"""What a text affords of a suite's grid: its token counts, fewer of them, or the same tokens again."""
+"""What a text affords of a suite's grid: its token counts, or fewer of them.
+
+Tokens are never repeated to fill a grid that has them fresh: a law of that is another law.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,19 +9,15 @@ from typing import Literal
 
 from sweeps.grid import Block, Suite
 
-# Repeating text that often costs models little (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
-EPOCHS = 4
-
-How = Literal["whole", "shorter", "repeated", "without", "not at all"]
+How = Literal["whole", "shorter", "without", "not at all"]
 
 
 @dataclass(frozen=True)
 class Afforded:
     """The blocks of a grid as a text affords them, None where one is left out, and how they got there.
 
-    whole: as they were. shorter: fewer tokens, none seen more often than before. repeated: the same tokens up to EPOCHS
-    times. without: the blocks that the text does not reach are left out, others repeat tokens anyway. not at all: as
-    they were, and too much.
+    whole: as they were. shorter: fewer tokens, none seen more often than before. without: the blocks that the text does
+    not reach are left out, others repeat tokens anyway. not at all: as they were, and too much.
     """
 
     blocks: tuple[Block | None, ...]
@@ -38,9 +37,6 @@ def afford(suite: Suite, tokens_there: int) -> Afforded:
         scaled, how = [_scaled(suite, block, usable, need) for block in long], "shorter"
     elif any(fits):
         scaled, how = [None] * len(long), "without"
-    elif shortest * EPOCHS * usable // need >= least_tokens(suite) and usable >= suite.training.batch_tokens:
-        scaled = [_scaled(suite, block, min(need, EPOCHS * usable), need, usable) for block in long]
-        how = "repeated"
     else:
         return Afforded(suite.grid, "not at all")
     rest = iter(scaled)
@@ -51,8 +47,7 @@ def tokens_needed(suite: Suite) -> int:
     """The fewest training tokens on which `afford` finds a way for a grid that does not repeat tokens anyway."""
     need = max(block.unique_tokens or max(block.tokens) for block in suite.grid)
     shortest = min(min(block.tokens) for block in suite.grid)
-    windows = -(-least_tokens(suite) * need // (shortest * EPOCHS)) + suite.training.sequence_length
-    return max(windows, suite.training.batch_tokens + suite.training.sequence_length)
+    return -(-least_tokens(suite) * need // shortest) + suite.training.sequence_length
 
 
 def least_tokens(suite: Suite) -> int:
@@ -66,12 +61,12 @@ def token_range(blocks: Sequence[Block | None]) -> tuple[int, int]:
     return min(counts), max(counts)
 
 
-def _scaled(suite: Suite, block: Block, up: int, down: int, unique_tokens: int | None = None) -> Block:
-    """The block with its counts times up / down, in whole batches; its unique tokens too, or those named."""
-    training = suite.training
+def _scaled(suite: Suite, block: Block, up: int, down: int) -> Block:
+    """The block with its counts times up / down, in whole batches; its unique tokens too, in whole windows."""
+    training, unique_tokens = suite.training, block.unique_tokens
     tokens = tuple(_whole(count * up // down, training.batch_tokens) for count in block.tokens)
-    if unique_tokens is None and block.unique_tokens is not None:
-        unique_tokens = _whole(block.unique_tokens * up // down, training.sequence_length)
+    if unique_tokens is not None:
+        unique_tokens = _whole(unique_tokens * up // down, training.sequence_length)
     return replace(block, tokens=tokens, unique_tokens=unique_tokens)
 
 

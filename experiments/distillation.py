@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.evaluate import Judgement, ability_tasks, evaluate_in_worker, judge_identity
 from experiments.executors.worker import MAX_WIDTHS
+from experiments.points import checkpoint_of
 from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, Project, git_revision
 from models.ladder import Shape
@@ -91,7 +92,7 @@ class Comparison:
         if params.tokens > usable:
             raise ValueError(f"tokens is {params.tokens}, there are {usable}: raise abilities.documents or lower it")
         recipe = dataclasses.replace(job.recipe, code_digest=code_digest(CODE_ROOT))
-        teacher, revision = directory / "checkpoint", git_revision()
+        teacher, revision = checkpoint_of(directory), git_revision()
         digest = checkpoint_digest(teacher)
         return [
             DistilJob(

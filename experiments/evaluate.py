@@ -11,7 +11,7 @@ from typing import Any
 
 from evals.abilities.params import TEXT, AbilitiesParams
 from experiments.abilities import ITEMS
-from experiments.points import settled_branches
+from experiments.points import checkpoint_of, settled_branches
 from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, Project
 from sweeps import store
@@ -41,7 +41,7 @@ class Judgement:
 
 
 def judgements(project: Project, suite: str, tasks: Sequence[str] = ()) -> list[Judgement]:
-    """One a branch that is done; raises ValueError where some are still to be trained.
+    """One a branch that is done; raises ValueError where some are still to be trained or a checkpoint is gone.
 
     Without `tasks` those of the mixture are asked; the answers to others lie apart, by a digest of their names.
     """
@@ -50,7 +50,7 @@ def judgements(project: Project, suite: str, tasks: Sequence[str] = ()) -> list[
     for job, branch, record in settled_branches(project, suite):
         if record["status"] != "done":
             continue
-        checkpoint = branch / "checkpoint"
+        checkpoint = checkpoint_of(branch)
         judged = f"{judge} {job.recipe.device} {_digest(sorted(checkpoint.iterdir()))}"
         directory = store.evaluation_dir(job.runs, job.cell, branch.name)
         if tasks:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis import wording
 from analysis.longcontext import arm_name
 from analysis.wording import saturation_law
 from experiments import inference, longcontext_report, scores
@@ -28,13 +29,9 @@ if TYPE_CHECKING:
 
 MAX_SERIES = 100  # MLflow's page compares no more runs than that with ease
 QUESTIONS = {
-    "law": "How does loss fall with size and data, and what is the best way to spend a budget?",
-    "saturation": "When does a model of a given size stop improving?",
-    "emergence": "Which abilities emerge, and where?",
-    "inference": "What does each acceleration of inference gain, and what does it cost?",
+    **wording.QUESTIONS,
     "teacher": "The model that students learn from, and that roundings are asked abilities of.",
     "policy": "The model that writes programs about long texts and reads their parts.",
-    "longcontext": "What answers questions about a text that no window holds?",
 }
 # A step of MLflow is an integer of 64 bits: 9.2e18 FLOPs are beyond it, and no large run.
 SCORE, FLOPS_PER_STEP = "score_over_mflop", 1e6

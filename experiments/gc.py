@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.wording import byte_size
 from experiments.locks import only_one
 from experiments.orphans import Orphan, find_orphans
 from experiments.project import CACHE, Project
@@ -78,7 +79,7 @@ def print_collected(found: dict[str, Any]) -> None:
         return
     console.print(table(found))
     verb = "removed" if found["removed"] else "would remove"
-    console.print(f"{verb} {size(found['bytes'])} in {len(found['orphans'])} files and folders; ", end="")
+    console.print(f"{verb} {byte_size(found['bytes'])} in {len(found['orphans'])} files and folders; ", end="")
     console.print("DVC keeps copies of what a stage left: `dvc gc --workspace` removes those no longer in use")
 
 
@@ -94,16 +95,6 @@ def table(found: dict[str, Any]) -> "Table":
         sizes[key] += orphan["bytes"]
     made = Table("where", "why", "number", "size")
     for (where, why), count in sorted(counts.items()):
-        made.add_row(where, why, str(count), size(sizes[where, why]))
-    made.add_row("all", "", str(counts.total()), size(found["bytes"]))
+        made.add_row(where, why, str(count), byte_size(sizes[where, why]))
+    made.add_row("all", "", str(counts.total()), byte_size(found["bytes"]))
     return made
-
-
-def size(num_bytes: int) -> str:
-    """With three digits at most: 1.4 MB."""
-    value = float(num_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"

@@ -11,6 +11,7 @@ from evals.inference.params import RANDOM, InferenceParams
 from experiments.isolated import side_by_side
 from experiments.kept import kept_sections
 from experiments.measurements import ROWS, Measurement, Measurements, machine
+from experiments.points import checkpoint_of
 from experiments.project import ABILITIES, DATA, PARAMS, RESULTS, Project
 from experiments.sweep import check_device
 from sweeps import store
@@ -157,7 +158,7 @@ class Family:
         for cell, checkpoint, record in measurements.branches(suite):
             name = f"{cell}/{record['branch']}"
             if record["status"] == "done":
-                members[name] = (checkpoint, record["params_non_embedding"], record["tokens"])
+                members[name] = (checkpoint_of(checkpoint.parent), record["params_non_embedding"], record["tokens"])
             else:
                 progress.print(f"{suite}/{name} diverged: it is left out of acceptance and precision")
         data = DATA if project.suite(suite).data == "text" else ABILITIES

@@ -14,7 +14,7 @@ from evals.longcontext.params import LongContextParams
 from evals.longcontext.world import WINDOW
 from experiments.longcontext_report import read_longcontext
 from experiments.measurements import machine
-from experiments.points import settled_branches
+from experiments.points import checkpoint_of, settled_branches
 from experiments.pools import worker_pool
 from experiments.project import CODE_ROOT, COMPILE_CACHE, PARAMS, Project
 from sweeps import store
@@ -68,7 +68,7 @@ def own_params(project: Project) -> LongContextParams:
 
 
 def chosen_model(project: Project, params: LongContextParams) -> Model:
-    """The model's branch of most tokens; raises ValueError where there is no such cell, or it diverged."""
+    """The model's branch of most tokens; raises ValueError where there is none, or it has no weights."""
     suite, cell = params.model.split("/")
     found = [(path, record) for _, path, record in settled_branches(project, suite) if record["cell"] == cell]
     if not found:
@@ -77,10 +77,10 @@ def chosen_model(project: Project, params: LongContextParams) -> Model:
     path, record = max(found, key=lambda one: one[1]["tokens"])
     if record["status"] != "done":
         raise ValueError(f"longcontext.model {params.model} {record['status']}: {record['reason']}")
-    digest = hashlib.sha256()
-    for file in sorted((path / "checkpoint").iterdir()):
+    checkpoint, digest = checkpoint_of(path), hashlib.sha256()
+    for file in sorted(checkpoint.iterdir()):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    return Model(path / "checkpoint", record, digest.hexdigest()[:16])
+    return Model(checkpoint, record, digest.hexdigest()[:16])
 
 
 def is_of_present_grid(project: Project) -> bool:

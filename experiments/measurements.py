@@ -15,7 +15,7 @@ from evals.inference.job import KINDS, Job
 from evals.inference.params import RANDOM, InferenceParams
 from experiments.abilities import ITEMS
 from experiments.evaluate import ability_tasks, judge_identity
-from experiments.points import settled_branches
+from experiments.points import checkpoint_of, settled_branches
 from experiments.project import ABILITIES, CACHE, CODE_ROOT, DATA, Project, git_revision
 from models.ladder import Shape
 from sweeps import store
@@ -159,6 +159,7 @@ class Measurements:
                 raise ValueError(
                     f"inference names {wanted!r}, which diverged: lower suites.{suite}.training.learning_rate"
                 )
+            checkpoint_of(longest[wanted][0].parent)
         checkpoint, record = longest[cell]
         own = suite == self.params.suite
         of_text = self.project.suite(suite).data == "text"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.afford import EPOCHS, Afforded, afford, token_range, tokens_needed
+from analysis.wording import byte_size
+from experiments.afford import Afforded, afford, token_range, tokens_needed
 from experiments.params import Params
 from sweeps.corpus.params import CorpusParams, ValidationParams
 from sweeps.corpus.select import Selection, select_documents
@@ -52,11 +53,13 @@ def fit_to_texts(params: Params, texts: Sequence[str], text_field: str, progress
     suites = {name: suite for name, suite in params.suites.items() if suite.data == "text"}
     grids = {name: afford(suite, tokens) for name, suite in suites.items()}
     if grids[LAW].how == "not at all":
-        raise ValueError(_too_short(sum(sizes), len(files), tokens, tokens_needed(suites[LAW])))
+        raise ValueError(
+            _too_short(sum(sizes), len(files), tokens, tokens_needed(suites[LAW]), corpus.validation_share)
+        )
     usable = [c for c in selection.validation if 2 * c.num_bytes >= validation.document_bytes]
     validation = replace(validation, documents=min(params.validation.documents, len(usable)))
     told = [_files_told(files, skipped, sizes, selection), _held_out_told(corpus, validation, selection)]
-    told += [_grid_told(name, suites[name], grid, tokens) for name, grid in grids.items()]
+    told += [_grid_told(name, suites[name], grid) for name, grid in grids.items()]
     return OwnTexts(corpus, validation, grids, told)
 
 
@@ -121,12 +124,12 @@ def _as_typed(message: str) -> str:
     return message.replace("corpus.paths", "texts").replace("corpus.text_field", "--text-field")
 
 
-def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int) -> str:
-    wanted = _size(num_bytes * needed / max(tokens, 1))
+def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int, validation_share: float) -> str:
+    wanted = byte_size(needed / (1 - validation_share))
     return (
-        f"texts: {_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and what "
-        f"is held out are taken away, and the law needs {needed:,}: give {wanted} or more, or take "
-        "the smoke preset, which needs less (its law means nothing)"
+        f"texts: {byte_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and "
+        f"what is held out are taken away, and the law needs {needed:,}: give about {wanted} "
+        "of text that is not there twice, or take the smoke preset, which needs less (its law means nothing)"
     )
 
 
@@ -135,10 +138,10 @@ def _files_told(files: list[Path], skipped: Counter[str], sizes: list[int], sele
     on_disk, copies = sum(file.stat().st_size for file in files), selection.duplicates
     left = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in skipped.most_common(5))
     return (
-        f"texts: {len(sizes):,} documents, {_size(sum(sizes))}, in {len(files):,} files ({kinds})"
+        f"texts: {len(sizes):,} documents, {byte_size(sum(sizes))}, in {len(files):,} files ({kinds})"
         + f"; {copies.exact + copies.near} duplicates are left out" * bool(copies.exact + copies.near)
         + f"; files of other kinds are left out: {left}" * bool(left)
-        + f"; of {_size(on_disk)} on disk the rest is more than the preset reads" * (on_disk > 1.5 * sum(sizes))
+        + f"; of {byte_size(on_disk)} on disk the rest is more than the preset reads" * (on_disk > 1.5 * sum(sizes))
     )
 
 
@@ -146,8 +149,8 @@ def _held_out_told(corpus: CorpusParams, validation: ValidationParams, selection
     num_bytes = sum(candidate.num_bytes for candidate in selection.validation)
     what = "whole documents" if corpus.passage_bytes is None else "passages"
     told = (
-        f"held out: {len(selection.validation)} {what}, {_size(num_bytes)} ({corpus.validation_share:.0%}); loss is "
-        f"measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
+        f"held out: {len(selection.validation)} {what}, {byte_size(num_bytes)} ({corpus.validation_share:.0%}); loss "
+        f"is measured on {validation.documents} excerpts of at most {validation.document_bytes:,} bytes"
     )
     if corpus.passage_bytes is None:
         return told
@@ -158,7 +161,7 @@ def _held_out_told(corpus: CorpusParams, validation: ValidationParams, selection
     )
 
 
-def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
+def _grid_told(name: str, suite: Suite, grid: Afforded) -> str:
     low, high = token_range(grid.blocks)
     widths = sorted({size for block in grid.blocks if block is not None for size in block.sizes})
     sizes = f"sizes {widths[0]} to {widths[-1]}" if len(widths) > 1 else f"size {widths[0]}"
@@ -171,16 +174,7 @@ def _grid_told(name: str, suite: Suite, grid: Afforded, tokens: int) -> str:
                 f"{runs}, fewer than the preset's {token_range(suite.grid)[1]:,}, so that no run repeats what is there"
             )
             return least + "; it is the same kind of law, from less data, with wider intervals" * (name == LAW)
-        case "repeated":
-            law = "Tokens that repeat are another law: of training longer on these texts, not of more text"
-            return f"{runs}, of which {tokens:,} are there: runs see them up to {EPOCHS} times" + f". {law}" * (
-                name == LAW
-            )
         case "without":
             return f"{runs}, on repeated tokens alone: there are too few for runs that see each once"
         case "not at all":
             return f"{runs}, which is more than there is: `dvc repro {name}` will refuse until there is more text"
-
-
-def _size(num_bytes: float) -> str:
-    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.0f} kB"

@@ -33,6 +33,18 @@ def settled_branches(project: Project, suite: str) -> list[tuple[CellJob, Path, 
     return found
 
 
+def checkpoint_of(branch: Path) -> Path:
+    """The folder of a finished branch's weights; raises ValueError where its record alone is left."""
+    checkpoint = branch / "checkpoint"
+    if not checkpoint.is_dir():
+        suite = branch.parent.parent
+        raise ValueError(
+            f"{checkpoint} is not there, its record is: `dvc checkout --force {suite}` may bring it back; else remove "
+            f"{branch} and run `scalelab train {suite.name}`"
+        )
+    return checkpoint
+
+
 def collect_points(project: Project, suite: str) -> list[dict[str, Any]]:
     """One row a branch; raises ValueError where some are still to be trained."""
     return [

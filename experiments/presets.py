@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,18 @@ def _write(text: str, what: str) -> str:
     kept = ""
     if PARAMS.exists() and PARAMS.read_text() not in {text, *(path.read_text() for path in PRESETS.glob("*.yaml"))}:
         kept = f"; what it said before is in {_keep(PARAMS)}"
-    PARAMS.write_text(text)
+    _replace(PARAMS, text)
     return f"{PARAMS} is now {what}{kept}"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes the file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _keep(path: Path) -> Path:

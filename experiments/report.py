@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.wording import QUESTIONS
 from experiments import inference, law, longcontext_report, saturation, scores
 from experiments.kept import kept_tables
 from experiments.project import REPORT, RESULTS, Project, git_revision
@@ -59,7 +60,7 @@ def law_group() -> "Group":
 
     found = law.read_law()
     return Group(
-        "law", "Law", law_sections(*found) if found else [], "What does loss follow?",
+        "law", "Law", law_sections(*found) if found else [], QUESTIONS["law"],
         law_answer(found[1]) if found else None, remedy="dvc repro law",
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ def saturation_group() -> "Group":
 
     found = saturation.read_saturation()
     return Group(
-        "saturation", "Saturation", saturation_sections(*found) if found else [], "Where does more data stop helping?",
+        "saturation", "Saturation", saturation_sections(*found) if found else [], QUESTIONS["saturation"],
         saturation_answer(found[1]) if found else None, remedy="dvc repro saturation",
     )  # fmt: skip
 
@@ -84,7 +85,7 @@ def emergence_group() -> "Group":
 
     found = scores.read_emergence()
     return Group(
-        "emergence", "Emergence", scores.report_sections(), "What emerged, and where?",
+        "emergence", "Emergence", scores.report_sections(), QUESTIONS["emergence"],
         emergence_answer(*found) if found else None, remedy="dvc repro emergence",
     )  # fmt: skip
 
@@ -96,7 +97,7 @@ def inference_group() -> "Group":
 
     own = inference.read_inference()
     return Group(
-        "inference", "Inference", inference.report_sections(), "Which accelerations gain?",
+        "inference", "Inference", inference.report_sections(), QUESTIONS["inference"],
         inference_answer(own) if own else None, kept_answers(inference.INFERENCE, "inference", inference_answer),
         "dvc repro inference",
     )  # fmt: skip
@@ -109,7 +110,7 @@ def longcontext_group() -> "Group":
 
     own, path = longcontext_report.read_longcontext(), longcontext_report.LONGCONTEXT
     return Group(
-        "longcontext", "Long contexts", longcontext_report.report_sections(), "Do long contexts get answered?",
+        "longcontext", "Long contexts", longcontext_report.report_sections(), QUESTIONS["longcontext"],
         longcontext_answer(own) if own else None, kept_answers(path, "longcontext", longcontext_answer),
         "dvc repro longcontext",
     )  # fmt: skip

@@ -19,7 +19,7 @@ from experiments.check.row import KINDS, Kind
 from experiments.measurements import machine
 from experiments.project import CODE_ROOT
 
-LEAST_SECONDS = 3600
+TIMEOUT_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Clone:
         told = () if "--update" in arguments else ("--json", str(out))
         done = subprocess.run(
             [sys.executable, "-m", "experiments", "check", *arguments, *told],
-            cwd=self.root, env=environment, capture_output=True, text=True, timeout=LEAST_SECONDS,
+            cwd=self.root, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS,
         )  # fmt: skip
         return done.returncode, json.loads(out.read_text()) if out.exists() else None, done.stdout + done.stderr
 

@@ -1,6 +1,7 @@
 """Every diagnostic on tables that call for it and on tables that do not."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -191,7 +192,18 @@ def test_two_ways_to_count_flops_in_one_table(sweep):
     assert "mixed-flops" not in findings(by_size)
 
 
-def test_nothing_repeated(simulate):
+def test_tokens_that_were_seen_again_are_no_new_text(sweep):
+    fresh = sweep.assign(unique_tokens=sweep["tokens"])
+    assert "repeated-tokens" not in findings(fresh)
+    again = sweep.assign(unique_tokens=np.minimum(sweep["tokens"], sweep["tokens"].max() / 4))
+    found = findings(again)["repeated-tokens"]
+    count = (again["tokens"] > again["unique_tokens"]).sum()
+    assert found["message"].startswith(f"{count} of {len(sweep)} runs saw tokens more than once, up to 4 times")
+    assert "scalelab saturation" in found["remedy"]
+    assert "repeated-tokens" not in findings(again, replace(FAST, law="repeated"))
+
+
+def test_no_run_has_a_second_seed(simulate):
     assert findings(simulate(num_seeds=1))["single-seed"]["severity"] == "note"
     assert "single-seed" not in findings(simulate(num_seeds=2))
 

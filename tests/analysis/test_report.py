@@ -12,7 +12,7 @@ from analysis.figures import law_of
 from analysis.page import Section, cell
 from analysis.pages_law import law_sections
 from analysis.report import Group, flatten, halves, write_report
-from analysis.wording import plain, si
+from analysis.wording import byte_size, plain, si
 
 
 def traces_of_size(figure, size):
@@ -178,6 +178,7 @@ def test_cost_counts_what_was_trained(sweep):
 
 def test_numbers_are_short():
     assert [si(value) for value in (1234567, 999.0, 2.5e12, 0.25)] == ["1.23M", "999", "2.5T", "0.25"]
+    assert [byte_size(n) for n in (0, 999, 1000, 1_234_567, 999_600)] == ["0 B", "999 B", "1 kB", "1.23 MB", "1 MB"]
     assert flatten({"a": {"b": 1}, "c": 2}) == [("a b", "1"), ("c", "2")]
 
 

@@ -1,12 +1,5 @@
 """What a person sees of published runs: the real MLflow interface in a real browser."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,42 +7,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from experiments import track
+from tests.web import free_port, served
 
-STARTS_WITHIN_SECONDS = 120
 DRAWN_WITHIN_MS = 60_000  # the interface fetches its table after the page, slowly on a busy machine
 
 
 @pytest.fixture
 def mlflow_server(tracking_uri: str, tmp_path: Path) -> Iterator[str]:
     """Address of a real `mlflow ui` on the test's database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    log = (tmp_path / "server.log").open("w")
-    server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(server, f"{address}/health", tmp_path / "server.log")
+    address = f"http://127.0.0.1:{free_port()}"
+    command = ["mlflow", "ui", "--backend-store-uri", tracking_uri, "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
+    with served(command, f"{address}/health", tmp_path, tmp_path / "server.log"):
         yield address
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
-        log.close()
-
-
-def wait_until_healthy(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                assert answer.status == 200
-                return
-        except urllib.error.URLError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start: {log.read_text()}")
 
 
 def test_interface_shows_parent_and_children(writer, tracking_uri: str, mlflow_server: str, page: Page) -> None:

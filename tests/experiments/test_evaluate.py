@@ -122,6 +122,17 @@ def test_a_diverged_run_is_left_out_and_does_not_make_the_table_stale(evaluated,
         record.write_text(kept)
 
 
+def test_a_checkpoint_that_is_gone_is_told_in_one_line(evaluated, tmp_path: Path) -> None:
+    checkpoint = next((evaluated.path / "runs/emergence").glob("*/t*/checkpoint"))
+    checkpoint.rename(tmp_path / "checkpoint")
+    try:
+        refused = evaluated.refusal("evaluate", "--dry-run")
+        assert f"{checkpoint.relative_to(evaluated.path)} is not there, its record is: " in refused
+        assert "`dvc checkout --force runs/emergence` may bring it back" in refused
+    finally:
+        (tmp_path / "checkpoint").rename(checkpoint)
+
+
 def test_data_of_another_version_are_refused(evaluated) -> None:
     manifest = evaluated.path / "data/abilities/tokens/manifest.json"
     kept = manifest.read_text()

@@ -64,7 +64,7 @@ def test_committed_results_are_runs_that_compare(writer, tracking_uri: str, root
         "figures/score_against_length.html"
     ]
     law = second[f"law-{sweep.identity[:8]}"].data.tags["mlflow.note.content"]
-    assert law.startswith("### How does loss fall with size and data")
+    assert law.startswith("### What does loss follow?\n")  # as the report asks it
     assert f"alpha = {read(tmp_path / 'results/law.json')['params']['alpha']:.4g}" in law
     assert "results/report.html" in law
 

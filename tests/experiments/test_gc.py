@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.gc import nobody_writes, size
+from experiments.gc import nobody_writes
 from experiments.locks import is_held, only_one
 from sweeps import store
 
@@ -73,7 +73,7 @@ def test_what_is_of_no_use_goes_and_nothing_else(cluttered, newcomer, monkeypatc
     code, out, err = newcomer.scalelab("gc")
     assert (code, err) == (0, "")
     assert out == dry.replace("would remove", "removed")
-    assert f"removed {size(freed)} in 10 files and folders; DVC keeps copies" in out
+    assert f"removed {byte_size(freed)} in 10 files and folders; DVC keeps copies" in out
     assert files(set()) == kept
     assert not Path("runs/old").exists()
     assert newcomer.scalelab("gc")[1] == "nothing to remove\n"
@@ -134,7 +134,3 @@ def test_while_it_removes_no_verb_that_writes_begins(root: Path, workplace, newc
         for verb in ("inference", "longcontext", "posttrain"):
             assert f"another process works on {verb}-measured: wait" in newcomer.refusal(verb)
     assert not any(is_held(Path(f".cache/{name}.lock")) for name in names)
-
-
-def test_sizes_have_three_digits() -> None:
-    assert [size(n) for n in (0, 999, 1000, 1_234_567, 999_600)] == ["0 B", "999 B", "1 kB", "1.23 MB", "1 MB"]

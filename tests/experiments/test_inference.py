@@ -1,6 +1,7 @@
 """The inference stage on a tiny project: rows that are kept, and one line for what cannot be measured."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,16 @@ def test_bad_input_is_one_line(make_workplace, family, key: str, value: Any, mes
     place.set("inference.measured", [{"techniques": ["kv-cache"], "prompts": [16], "outputs": [8]}])
     place.set(key, value)
     assert message in place.refusal("inference", "--dry-run")
+
+
+def test_a_checkpoint_that_is_gone_is_one_line(make_workplace, family) -> None:
+    place = make_workplace()
+    place.tree = json.loads(json.dumps(family.tree))
+    place.copy_runs(family)
+    place.write()
+    for checkpoint in (place.path / "runs/inference").glob("*/*/checkpoint"):
+        shutil.rmtree(checkpoint)
+    assert "checkpoint is not there, its record is: " in place.refusal("inference", "--dry-run")
 
 
 def test_what_was_measured_whole_is_in_the_report_under_its_machines_name(tmp_path: Path, monkeypatch) -> None:

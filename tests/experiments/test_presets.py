@@ -1,5 +1,7 @@
 """`scalelab use`: another params.yaml, and what becomes of one's own."""
 
+import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,16 +38,44 @@ def test_every_params_file_of_ones_own_is_kept_once(checkout: Path) -> None:
     assert texts == ["first: 1", "second: 2", "third: 3"]
 
 
-@pytest.mark.parametrize(("num_lines", "how"), [(12_000, "repeated"), (40_000, "shorter")])
-def test_a_preset_on_ones_own_texts_has_what_they_afford(checkout: Path, num_lines: int, how: str) -> None:
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file of this process grows beyond 100 bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_preset_that_cannot_be_written_leaves_what_was_there(checkout: Path, little_room: None) -> None:
+    (checkout / "params.yaml").write_text("mine: 1\n")
+    with pytest.raises(OSError, match="File too large"):
+        put_in_place("smoke")
+    assert (checkout / "params.yaml").read_text() == "mine: 1\n"
+    assert sorted(path.name for path in checkout.iterdir()) == ["dvc.yaml", "params.yaml", "params.yaml.bak"]
+
+
+def write_log(checkout: Path, num_lines: int) -> None:
     (checkout / "texts").mkdir()
     (checkout / "texts" / "log.txt").write_text("".join(f"line {n} of {n * n}\n" for n in range(num_lines)))
     (checkout / "params.yaml").write_text("mine: 1\n")
+
+
+def test_texts_that_are_too_short_leave_the_params_file_as_it_was(checkout: Path) -> None:
+    write_log(checkout, 12_000)
+    with pytest.raises(ValueError, match=r"^texts: 262 kB in 1 files leave .* the law needs 409,728: give about"):
+        put_texts_in_place("laptop", ["texts"], "text", lambda line: None)
+    assert (checkout / "params.yaml").read_text() == "mine: 1\n"
+    assert sorted(path.name for path in checkout.iterdir()) == ["dvc.yaml", "params.yaml", "texts"]
+
+
+def test_a_preset_on_ones_own_texts_has_what_they_afford(checkout: Path) -> None:
+    write_log(checkout, 40_000)
     *_, last = put_texts_in_place("laptop", ["texts"], "text", lambda line: None)
     assert last == "params.yaml is now the laptop preset on these texts; what it said before is in params.yaml.bak"
     preset, made = load(PRESETS / "laptop.yaml"), load(checkout / "params.yaml")
     own = fit_to_texts(preset, ["texts"], "text", lambda line: None)
-    assert own.grids["law"].how == how
+    assert own.grids["law"].how == "shorter"
     assert (made.corpus, made.validation) == (own.corpus, own.validation)
     for name, suite in preset.suites.items():
         afforded = own.grids[name].blocks if name in own.grids else suite.grid

@@ -3,9 +3,7 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -15,16 +13,10 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments import track
-from tests.experiments.test_browser import wait_until_healthy
 from tests.experiments.test_track import runs_of
+from tests.web import free_port, served
 
 DEBIAN = Path("/usr/lib/postgresql")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def postgres_folder() -> Path:
@@ -66,24 +58,10 @@ def server(postgres: str, tmp_path: Path, root: Path) -> Iterator[str]:
     (documented,) = re.findall(r"^    (mlflow server .*)$", (root / "docs/mlflow.md").read_text(), re.MULTILINE)
     command = documented.replace("USER@HOST:5432/DATABASE", postgres).replace("/srv/mlflow", str(tmp_path / "kept"))
     command = command.replace("0.0.0.0", "127.0.0.1").replace("5000", str(port))
-    log = (tmp_path / "server.log").open("w")
     (tmp_path / "elsewhere").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command.split(), "--workers", "1"],
-        cwd=tmp_path / "elsewhere",
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(process, f"{address}/health", tmp_path / "server.log")
+    address, log = f"http://127.0.0.1:{port}", tmp_path / "server.log"
+    with served([*command.split(), "--workers", "1"], f"{address}/health", tmp_path / "elsewhere", log):
         yield address
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 15)
-        process.wait(30)
-        log.close()
 
 
 def test_runs_are_synced_twice_through_http_into_postgres_and_read_back(
