@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.wording import byte_size
 from experiments.gc import nobody_writes
 from experiments.locks import is_held, only_one
 from sweeps import store
