@@ -86,7 +86,7 @@ def test_machines_that_share_no_folder_go_by_way_of_a_store(trained, workplace, 
 
     def take_down() -> None:
         """The machine that has the cell, as soon as a state of its trunk is in the store."""
-        while not list(store.glob("law/w0016-s0/trunk/*.pt")):
+        while not list(store.glob("law/w0016-s0/*/trunk/*.pt")):
             time.sleep(0.05)
         (worker,) = (process for process in psutil.process_iter() if is_at_work(process))
         raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
