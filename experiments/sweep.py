@@ -32,7 +32,6 @@ def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
     pending = [job for job in jobs if job.pending_steps()]
     if not pending:
         return []
-    check_rows(pending, executor)
     if executor.store is not None:
         return _train_by_store(pending, executor, executor.store)
     with executor_of(executor) as cluster, sweep_progress(pending) as progress:
@@ -70,7 +69,7 @@ def executor_of(params: ExecutorParams) -> Executor:
     if params.kind == "slurm":
         from experiments.executors.slurm import SlurmExecutor
 
-        return SlurmExecutor(params.workers, CACHE / "slurm", work, params.submitit_options())
+        return SlurmExecutor(params.workers, CACHE / "slurm", work, params.submitit_options(), COMPILE_CACHE)
     return LocalExecutor(params.workers, COMPILE_CACHE, work)
 
 
@@ -91,10 +90,16 @@ def check_rows(jobs: list[CellJob], executor: ExecutorParams) -> None:
             )
 
 
+def has_device(device: str) -> bool:
+    """Whether torch sees it on this machine."""
+    if device != "cuda":
+        return True
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def check_device(device: str) -> None:
     """Raises ValueError for an accelerator that torch does not see."""
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise ValueError("executor.device is 'cuda' and torch sees no GPU: set it to cpu, or `scalelab use laptop`")
+    if not has_device(device):
+        raise ValueError("executor.device is 'cuda' and torch sees no GPU: set it to cpu, or `scalelab use laptop`")
