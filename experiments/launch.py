@@ -38,7 +38,7 @@ def run_cells(
     """Trains the jobs and returns those that failed; their branches get a record that says so.
 
     A cell whose worker is lost is given to another, ATTEMPTS times in all, and goes on from its last state on disk.
-    `on_end` is called of every cell that ended, before its failure is recorded; an OSError of it is a lost worker's.
+    `on_end` is called of every cell that ended, before its failure is recorded; its OSError counts as a lost worker.
     """
     sweep = _Sweep(executor, sorted(jobs, key=cost, reverse=True))
     failures: list[Failure] = []

@@ -111,11 +111,10 @@ def test_a_worker_that_dies_takes_its_own_cell_along_which_goes_on_with_another(
 
 def test_a_worker_that_dies_while_it_has_no_cell_is_replaced(workplace) -> None:
     job = workplace.job()
-    before = psutil.Process().children(recursive=True)
     with LocalExecutor(1, workplace.path / "cache", nothing) as executor:
         executor.submit(job).result()
-        for process in set(psutil.Process().children(recursive=True)) - set(before):
-            process.kill()
+        (worker,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+        worker.kill()
         with pytest.raises(BrokenProcessPool):
             executor.idle[0].submit(nothing, job).result()
         executor.submit(job).result()
