@@ -71,17 +71,16 @@ def train(
 ) -> None:
     """Train what the cell store lacks of suites."""
     from contextlib import ExitStack
-    from dataclasses import replace
 
     from experiments.locks import is_held, only_one
     from experiments.project import CACHE, Project
-    from experiments.sweep import check_device, report_states, train_suite
+    from experiments.sweep import check_device, check_rows, report_states, train_suite
     from sweeps.repair import repairs
 
     project = Project.here()
-    named = {"kind": executor, "address": address}
-    where = replace(project.params.executor, **{name: value for name, value in named.items() if value is not None})
+    where = project.params.executor.overridden(executor, address)
     jobs = [job for suite in suites for job in project.jobs(suite)]
+    check_rows(jobs, where)
     report_states(jobs)
     if not any(is_held(CACHE / f"{suite}.lock") for suite in suites):  # else they are another run's, which goes on
         for line in repairs(jobs):

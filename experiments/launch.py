@@ -38,42 +38,69 @@ def run_cells(
     """Trains the jobs and returns those that failed; their branches get a record that says so.
 
     A cell whose worker is lost is given to another, ATTEMPTS times in all, and goes on from its last state on disk.
-    `on_end` is called of every cell that ended, before its failure is recorded.
+    `on_end` is called of every cell that ended, before its failure is recorded; its OSError counts as a lost worker.
     """
-    waiting = sorted(jobs, key=cost, reverse=True)
-    running: dict[Future[None], CellJob] = {}
-    ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
+    sweep = _Sweep(executor, sorted(jobs, key=cost, reverse=True))
     failures: list[Failure] = []
-    begun: set[Shape] = set()
-    attempts: Counter[CellJob] = Counter()
-
-    def begin(job: CellJob) -> None:
-        begun.add(job.cell.shape)
-        attempts[job] += 1
-        future = executor.submit(job)
-        running[future] = job
-        future.add_done_callback(ended.put)
-
-    while waiting or running:
-        while waiting and len(running) < executor.slots:
-            job = next_job(waiting, {other.cell.shape for other in running.values()}, begun)
-            waiting.remove(job)
-            begin(job)
-        try:
-            future = ended.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            on_tick()
-            continue
+    while sweep.waiting or sweep.running:
+        sweep.fill()
+        ended = sweep.next_ended()
         on_tick()
-        job, error = running.pop(future), future.exception()
-        if isinstance(error, WorkerLost) and attempts[job] < ATTEMPTS:
-            print(f"{job.cell.name}: lost its worker ({error}); it goes on with another", file=sys.stderr, flush=True)
-            begin(job)
+        if ended is None:
             continue
-        on_end(job)
-        if error is not None:
+        job, error = ended
+        may_go_on = sweep.attempts[job] < ATTEMPTS
+        if not (isinstance(error, WorkerLost) and may_go_on):
+            error = _end(job, error, on_end)
+        if isinstance(error, WorkerLost) and may_go_on:
+            print(f"{job.cell.name}: lost its worker ({error}); it goes on with another", file=sys.stderr, flush=True)
+            sweep.begin(job)
+        elif error is not None:
             failures.append(_record_failure(job, error))
     return failures
+
+
+class _Sweep:
+    """Which cells wait, in order, and which run."""
+
+    def __init__(self, executor: Executor, waiting: list[CellJob]) -> None:
+        self.executor, self.waiting = executor, waiting
+        self.running: dict[Future[None], CellJob] = {}
+        self.ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
+        self.begun: set[Shape] = set()
+        self.attempts: Counter[CellJob] = Counter()
+
+    def fill(self) -> None:
+        """Begins cells as long as there is room."""
+        while self.waiting and len(self.running) < self.executor.slots:
+            job = next_job(self.waiting, {other.cell.shape for other in self.running.values()}, self.begun)
+            self.waiting.remove(job)
+            self.begin(job)
+
+    def begin(self, job: CellJob) -> None:
+        """Gives the cell to a worker, once more where one lost it."""
+        self.begun.add(job.cell.shape)
+        self.attempts[job] += 1
+        future = self.executor.submit(job)
+        self.running[future] = job
+        future.add_done_callback(self.ended.put)
+
+    def next_ended(self) -> tuple[CellJob, BaseException | None] | None:
+        """A cell that ended and what it raised; None where none does for POLL_SECONDS."""
+        try:
+            future = self.ended.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
+        return self.running.pop(future), future.exception()
+
+
+def _end(job: CellJob, error: BaseException | None, on_end: Callable[[CellJob], None]) -> BaseException | None:
+    """What the cell raised, else what kept its files from coming here."""
+    try:
+        on_end(job)
+    except OSError as lost:
+        return WorkerLost(f"its files did not come back: {lost}") if error is None else error
+    return error
 
 
 def next_job(waiting: list[CellJob], running: set[Shape], begun: set[Shape]) -> CellJob:

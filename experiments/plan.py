@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from analysis.wording import si
 from experiments.launch import next_job
 from experiments.pools import worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
-from experiments.sweep import check_device, relative_cost
+from experiments.sweep import check_device, check_rows, has_device, relative_cost
 from models.ladder import Shape
 from sweeps import cost, store
 from sweeps.train_job import CellJob
@@ -31,17 +32,22 @@ class Plan:
 
 
 def make_plan(project: Project, suite: str, console: Console) -> Plan:
-    """Prices the suite's grid; probes each pending size once a machine, set of params and code."""
-    jobs = project.jobs(suite)
+    """Prices the suite's grid; probes each pending size once a machine, set of params and code.
+
+    Seconds are None where no size could be probed; wall seconds and workers also where a cluster has the cells.
+    """
+    jobs, executor = project.jobs(suite), project.params.executor
+    check_rows(jobs, executor)
     pending = [job for job in jobs if job.pending_steps()]
     probes = probe_sizes(project, suite, pending, console)
     rows = []
     for job in jobs:
         added = cost.steps_to_train(job) if job.pending_steps() else {}
         for steps in job.cell.steps:
-            probe = probes[job.cell.shape][1] if steps in added else None
+            probe = probes[job.cell.shape][1] if probes and steps in added else None
             rows.append(branch_row(job, steps, added.get(steps, 0), probe))
-    workers = project.params.executor.workers
+    workers = executor.workers if executor.kind == "local" else None
+    is_told = bool(probes) or not pending
     states = [row["state"] for row in rows]
     totals = {
         "cells": len(jobs),
@@ -50,21 +56,26 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
         "flops": sum(row["flops_to_train"] for row in rows),
         "bytes": sum(row["bytes"] for row in rows),
         "workers": workers,
-        "core_seconds": core_seconds(pending, probes, workers),
-        "wall_seconds": wall_seconds(pending, probes, workers, cold=False),
-        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True),
+        "core_seconds": core_seconds(pending, probes, workers or len(pending)) if is_told else None,
+        "wall_seconds": wall_seconds(pending, probes, workers, cold=False) if workers else None,
+        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True) if workers else None,
     }
     return Plan(rows, totals)
 
 
 def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | None) -> dict[str, Any]:
-    """One branch of the plan; seconds are what it adds to the branches before it, 0 where it is settled."""
+    """One branch of the plan; seconds are what it adds to the branches before it, 0 where it is settled.
+
+    They are None where it is not and there is no probe.
+    """
     cell, recipe = job.cell, job.recipe
     tokens = steps * recipe.training.batch_tokens
     first = steps_added and steps == job.pending_steps()[0]
-    seconds = probe.step * steps_added + probe.branch_end if probe else 0.0
-    if probe and first:
-        seconds += probe.build + probe.first_step
+    seconds = None if steps_added else 0.0
+    if probe:
+        seconds = probe.step * steps_added + probe.branch_end
+        if first:
+            seconds += probe.build + probe.first_step
     return {
         "cell": cell.name,
         "branch": store.branch_name(tokens),
@@ -81,11 +92,15 @@ def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | N
 
 
 def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: Console) -> cost.Probes:
-    """(cold, warm) probes of every pending size, measured side by side as the sweep will run."""
-    if not pending:
+    """(cold, warm) probes of every pending size, measured side by side as the sweep will run here.
+
+    None where the sweep will run elsewhere, on a device that this machine has not.
+    """
+    executor = project.params.executor
+    if not pending or (executor.kind != "local" and not has_device(executor.device)):
         return {}
-    check_device(project.params.executor.device)
-    workers = project.params.executor.workers
+    check_device(executor.device)
+    workers = executor.workers if executor.kind == "local" else min(executor.workers, os.cpu_count() or 1)
     what = [platform.node(), platform.processor(), workers, asdict(pending[0].recipe)]
     identity = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     probes = cost.read_probes(PROBES, identity)
@@ -145,19 +160,31 @@ def show(plan: Plan, console: Console) -> None:
     for row in plan.cells:
         by_cell.setdefault(row["cell"], []).append(row)
     for name, rows in by_cell.items():
-        states = [row["state"] for row in rows]
+        states, seconds = [row["state"] for row in rows], [row["predicted_seconds"] for row in rows]
         table.add_row(
             name,
             f"{rows[0]['params']:,}",
             ", ".join(si(row["tokens"]) for row in rows),
             si(sum(row["flops_to_train"] for row in rows)),
-            f"{sum(row['predicted_seconds'] for row in rows):.0f}",
+            "unknown" if None in seconds else f"{sum(seconds):.0f}",
             ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         )
     console.print(table)
     totals = plan.totals
     console.print(
         f"{totals['branches']} points in {totals['cells']} cells; to train: {si(totals['flops'])} FLOPs, "
-        f"{totals['core_seconds']:.0f} core-seconds, {totals['wall_seconds']:.0f} s on {totals['workers']} workers "
-        f"({totals['wall_seconds_cold_cache']:.0f} s with a cold compile cache); {totals['bytes'] / 1e6:.0f} MB on disk"
+        f"{seconds_text(totals)}; {totals['bytes'] / 1e6:.0f} MB on disk"
+    )
+
+
+def seconds_text(totals: dict[str, Any]) -> str:
+    """What of the seconds can be told here."""
+    if totals["core_seconds"] is None:
+        return "seconds unknown: this machine has no GPU to time a step on"
+    seconds = f"{totals['core_seconds']:.0f} core-seconds"
+    if totals["wall_seconds"] is None:
+        return f"{seconds} of cores like this machine's (how many cells run at a time is the cluster's to say)"
+    return (
+        f"{seconds}, {totals['wall_seconds']:.0f} s on {totals['workers']} workers "
+        f"({totals['wall_seconds_cold_cache']:.0f} s with a cold compile cache)"
     )

@@ -1,6 +1,7 @@
 """The train stage: what is pending of a suite, trained side by side with its progress on the screen."""
 
 import importlib.util
+import sys
 from collections import Counter
 from functools import partial
 
@@ -31,16 +32,25 @@ def train_suite(jobs: list[CellJob], executor: ExecutorParams) -> list[Failure]:
     pending = [job for job in jobs if job.pending_steps()]
     if not pending:
         return []
-    if executor.store is None:
-        with executor_of(executor) as cluster, sweep_progress(pending) as progress:
-            return run_cells(pending, cluster, relative_cost, progress.tick)
+    if executor.store is not None:
+        return _train_by_store(pending, executor, executor.store)
+    with executor_of(executor) as cluster, sweep_progress(pending) as progress:
+        return run_cells(pending, cluster, relative_cost, progress.tick)
+
+
+def _train_by_store(jobs: list[CellJob], executor: ExecutorParams, url: str) -> list[Failure]:
+    """The same by way of a store, from where an earlier run left the cells there."""
     from experiments.executors.stores import SharedStore
 
-    shared = SharedStore(executor.store)
+    shared = SharedStore(url)
+    shared.recover(jobs)
+    pending = [job for job in jobs if job.pending_steps()]
+    if not pending:
+        return []
     with executor_of(executor) as cluster, sweep_progress(pending) as progress:
-        for job in pending:
-            shared.offer(job)
-        return run_cells(pending, cluster, relative_cost, progress.tick, shared.take_back)
+        shared.offer(pending)
+        print(f"a cell that runs shows here when it ends: results come by way of {url}", file=sys.stderr, flush=True)
+        return run_cells(pending, cluster, relative_cost, progress.tick, shared.bring_back)
 
 
 def executor_of(params: ExecutorParams) -> Executor:
@@ -59,7 +69,7 @@ def executor_of(params: ExecutorParams) -> Executor:
     if params.kind == "slurm":
         from experiments.executors.slurm import SlurmExecutor
 
-        return SlurmExecutor(params.workers, CACHE / "slurm", work, params.submitit_options())
+        return SlurmExecutor(params.workers, CACHE / "slurm", work, params.submitit_options(), COMPILE_CACHE)
     return LocalExecutor(params.workers, COMPILE_CACHE, work)
 
 
@@ -68,10 +78,28 @@ def relative_cost(job: CellJob) -> float:
     return branch_flops(job.cell, job.recipe, sum(steps_to_train(job).values()))
 
 
+def check_rows(jobs: list[CellJob], executor: ExecutorParams) -> None:
+    """Raises ValueError for a job whose batches do not spread evenly over the devices of a cell."""
+    devices = executor.devices_per_cell
+    for job in jobs:
+        rows = job.recipe.training.batch_rows
+        if rows % devices:
+            raise ValueError(
+                f"executor.devices_per_cell is {devices} and a batch of {job.cell.suite} has {rows} rows: give a "
+                f"divisor of {rows}"
+            )
+
+
+def has_device(device: str) -> bool:
+    """Whether torch sees it on this machine."""
+    if device != "cuda":
+        return True
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def check_device(device: str) -> None:
     """Raises ValueError for an accelerator that torch does not see."""
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise ValueError("executor.device is 'cuda' and torch sees no GPU: set it to cpu, or `scalelab use laptop`")
+    if not has_device(device):
+        raise ValueError("executor.device is 'cuda' and torch sees no GPU: set it to cpu, or `scalelab use laptop`")

@@ -43,7 +43,10 @@ def train_cell_sharded(job: CellJob, num_devices: int) -> None:
     """
     rows = job.recipe.training.batch_rows
     if rows % num_devices:
-        raise ValueError(f"executor.devices_per_cell is {num_devices}: {rows} rows a batch do not divide by it")
+        raise ValueError(
+            f"executor.devices_per_cell is {num_devices}: {rows} rows a batch do not divide by it: give a divisor of "
+            f"{rows}"
+        )
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=num_devices, run_id=job.cell.name, rdzv_backend="c10d",
         rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1,

@@ -41,3 +41,18 @@ class Killer(threading.Thread):
             return any(file.path.startswith(self.cell) and "a" in file.mode for file in process.open_files())
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
+
+
+def worker_of_a_store() -> psutil.Process:
+    """The one that has a file open in the folder that it has for a cell of a store."""
+    while True:
+        for process in filter(_is_in_a_copy, psutil.process_iter()):
+            return process
+        time.sleep(0.02)
+
+
+def _is_in_a_copy(process: psutil.Process) -> bool:
+    try:
+        return any("scalelab-cell-" in file.path for file in process.open_files())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

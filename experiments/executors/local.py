@@ -29,8 +29,7 @@ class LocalExecutor:
 
     def submit(self, job: CellJob) -> Future[None]:
         """Gives the cell to a process that is free, or to a new one."""
-        # A pool a worker: one that dies breaks its own pool and no other.
-        pool = self.idle.pop() if self.idle else self.stack.enter_context(worker_pool(1, self.compile_cache))
+        pool, begun = self._begin(job)
         outcome: Future[None] = Future()
 
         def hand_on(done: Future[None]) -> None:
@@ -44,5 +43,14 @@ class LocalExecutor:
             else:
                 outcome.set_exception(error)
 
-        pool.submit(self.work, job).add_done_callback(hand_on)
+        begun.add_done_callback(hand_on)
         return outcome
+
+    def _begin(self, job: CellJob) -> tuple[ProcessPoolExecutor, Future[None]]:
+        """The cell in a pool of one worker: one that dies breaks its own pool and no other."""
+        while self.idle:
+            pool = self.idle.pop()
+            with contextlib.suppress(BrokenProcessPool):  # killed while it had no cell
+                return pool, pool.submit(self.work, job)
+        pool = self.stack.enter_context(worker_pool(1, self.compile_cache))
+        return pool, pool.submit(self.work, job)

@@ -1,7 +1,7 @@
 """Where cells run. Standard library only."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 ExecutorKind = Literal["local", "ray", "slurm"]
@@ -56,8 +56,20 @@ class ExecutorParams:
         for name, kind in (("address", "ray"), ("slurm", "slurm")):
             if getattr(self, name) is not None and self.kind != kind:
                 raise ValueError(f"{name} is given and kind is {self.kind!r}: set kind to {kind}, or leave it out")
+        if self.gpu_share != 1 and self.kind != "ray":
+            raise ValueError(
+                f"gpu_share is {self.gpu_share:g} and kind is {self.kind!r}: set kind to ray, or leave it out"
+            )
         if self.store is not None and self.kind == "local":
             raise ValueError(f"store is {self.store!r} and kind is 'local', which needs none: set kind or leave it out")
+
+    def overridden(self, kind: ExecutorKind | None, address: str | None) -> "ExecutorParams":
+        """With another kind, without the settings that are the old kind's alone, and with another address."""
+        of_kind = self
+        if kind is not None and kind != self.kind:
+            kept = None if kind == "local" else self.store
+            of_kind = replace(self, kind=kind, address=None, slurm=None, gpu_share=1.0, store=kept)
+        return of_kind if address is None else replace(of_kind, address=address)
 
     @property
     def cores(self) -> int:

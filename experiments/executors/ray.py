@@ -46,7 +46,10 @@ class RayExecutor:
                 address=address, runtime_env=self._environment(), log_to_driver=False, logging_level=logging.WARNING
             )
         except (OSError, ValueError) as error:
-            raise ValueError(f"executor.address is {address!r} and no Ray cluster answers there: {error}") from None
+            raise ValueError(
+                f"executor.address is {address!r} and no Ray cluster answers there: {error}: begin one there "
+                "(`ray start --head`), or leave the address out for one on this machine"
+            ) from None
         if self.gpus > ray.cluster_resources().get("GPU", 0):
             print(f"the Ray cluster has no {self.gpus:g} GPUs now: cells wait for them", file=sys.stderr, flush=True)
         self.task = ray.remote(_do).options(num_cpus=self.cores, num_gpus=self.gpus, max_retries=0)

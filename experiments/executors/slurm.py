@@ -1,5 +1,7 @@
 """A SLURM queue, by submitit: each cell a job."""
 
+import os
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from experiments.executors import Work, WorkerLost
+from experiments.pools import worker_environment
 from sweeps.train_job import CellJob
 
 if TYPE_CHECKING:
@@ -21,10 +24,19 @@ class SlurmExecutor:
     this machine.
     """
 
-    def __init__(self, workers: int, folder: Path, work: Work, options: dict[str, Any], cluster: str = "slurm") -> None:
+    def __init__(
+        self,
+        workers: int,
+        folder: Path,
+        work: Work,
+        options: dict[str, Any],
+        compile_cache: Path,
+        cluster: str = "slurm",
+    ) -> None:
         self.slots, self.folder, self.options, self.cluster = workers, folder, options, cluster
-        self.cell = _Cell(work)
+        self.cell = _Cell(work, worker_environment(compile_cache))
         self.jobs: list[submitit.Job[None]] = []
+        self.queueing, self.over = threading.Lock(), False
 
     def __enter__(self) -> "SlurmExecutor":
         import submitit
@@ -32,7 +44,10 @@ class SlurmExecutor:
         try:
             self.queue = submitit.AutoExecutor(folder=self.folder.resolve(), cluster=self.cluster)
         except RuntimeError as error:
-            raise ValueError(f"executor.kind is 'slurm' and this machine submits no jobs: {error}") from None
+            raise ValueError(
+                f"executor.kind is 'slurm' and this machine submits no jobs: {error}: run it where sbatch is, or set "
+                "kind to local or ray"
+            ) from None
         self.queue.update_parameters(name="scalelab", **self.options)
         self.threads = ThreadPoolExecutor(self.slots)
         return self
@@ -40,6 +55,8 @@ class SlurmExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self.queueing:
+            self.over = True
         for job in self.jobs:
             if not job.done():
                 job.cancel()
@@ -52,8 +69,11 @@ class SlurmExecutor:
     def _run(self, job: CellJob) -> None:
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
-        submitted = self.queue.submit(self.cell, job)
-        self.jobs.append(submitted)
+        with self.queueing:
+            if self.over:
+                raise WorkerLost("the sweep ended before it was queued")
+            submitted = self.queue.submit(self.cell, job)
+            self.jobs.append(submitted)
         try:
             submitted.result()
         except FailedJobError as error:
@@ -65,10 +85,11 @@ class SlurmExecutor:
 class _Cell:
     """A job's work; submitit calls `checkpoint` before SLURM ends it early, and queues what that returns."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, work: Work, environment: dict[str, str]) -> None:
+        self.work, self.environment = work, environment
 
     def __call__(self, job: CellJob) -> None:
+        os.environ.update(self.environment)  # torch, which reads it, is not loaded yet
         self.work(job)
 
     def checkpoint(self, job: CellJob) -> "submitit.helpers.DelayedSubmission":

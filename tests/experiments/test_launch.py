@@ -3,11 +3,14 @@
 import fcntl
 import json
 import threading
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from experiments.bench.executors import nothing
 from experiments.executors.local import LocalExecutor
 from experiments.executors.worker import train_in_worker
 from experiments.launch import ATTEMPTS, next_job, run_cells
@@ -104,6 +107,17 @@ def test_a_worker_that_dies_takes_its_own_cell_along_which_goes_on_with_another(
         assert workplace.identity(tokens) == trained.identity(tokens)
         assert workplace.weights(tokens) == trained.weights(tokens)
         assert workplace.record(tokens, "w0032-s0")["status"] == "done"
+
+
+def test_a_worker_that_dies_while_it_has_no_cell_is_replaced(workplace) -> None:
+    job = workplace.job()
+    with LocalExecutor(1, workplace.path / "cache", nothing) as executor:
+        executor.submit(job).result()
+        (worker,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+        worker.kill()
+        with pytest.raises(BrokenProcessPool):
+            executor.idle[0].submit(nothing, job).result()
+        executor.submit(job).result()
 
 
 def test_a_cell_that_loses_every_worker_fails_and_the_rest_of_the_sweep_goes_on(trained, workplace) -> None:

@@ -1,5 +1,6 @@
 """The plan's wall clock against the order in which the executor deals."""
 
+import json
 from dataclasses import replace
 
 from experiments.plan import core_seconds, wall_seconds
@@ -38,3 +39,23 @@ def test_a_worker_loads_the_compiled_step_of_a_width_once(workplace) -> None:
     assert core_seconds(jobs, probes, 2) == 2 * 5 + 3 * 2
     # The first to compile takes 30 instead of 5.
     assert wall_seconds(jobs, probes, 1, cold=True) == 30 + 3 * 2
+
+
+def test_what_only_a_cluster_knows_is_not_told(workplace) -> None:
+    workplace.set("executor", {"kind": "slurm", "workers": 500})
+    totals = json.loads(workplace.scalelab("plan", "--json", "-").stdout)["totals"]
+    assert totals["core_seconds"] > 0
+    assert totals["workers"] is totals["wall_seconds"] is totals["wall_seconds_cold_cache"] is None
+    said = " ".join(workplace.scalelab("plan").stdout.split())
+    assert "core-seconds of cores like this machine's (how many cells run at a time is the cluster's to say)" in said
+
+
+def test_a_cluster_with_gpus_is_priced_where_there_is_none(workplace, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    workplace.set("executor", {"kind": "ray", "device": "cuda"})
+    plan = json.loads(workplace.scalelab("plan", "--json", "-").stdout)
+    assert plan["totals"]["flops"] > 0
+    assert plan["totals"]["core_seconds"] is None
+    assert {row["predicted_seconds"] for row in plan["cells"]} == {None}
+    said = " ".join(workplace.scalelab("plan").stdout.split())
+    assert "seconds unknown: this machine has no GPU to time a step on" in said

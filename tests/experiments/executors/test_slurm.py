@@ -1,25 +1,34 @@
 """SLURM's jobs, as submitit's local executor runs them: processes of this machine with the same files around them."""
 
+import json
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from experiments.executors import Work, WorkerLost
 from experiments.executors.params import ExecutorParams, SlurmParams
 from experiments.executors.slurm import SlurmExecutor
+from experiments.executors.stores import SharedStore
 from experiments.executors.worker import train_in_worker
 from experiments.launch import run_cells
+from experiments.pools import worker_environment
 from experiments.sweep import executor_of, relative_cost
 from sweeps.grid import Cell
 from sweeps.train_job import CellJob
-from tests.killing import Killer
+from tests.killing import Killer, worker_of_a_store
 
 SHORT, LONG = 61_440, 163_840
 ASKED = ExecutorParams(kind="slurm", workers=2, slurm=SlurmParams(minutes=30, memory_gb=2))
 
 
-def queue_of(place: Path) -> SlurmExecutor:
-    return SlurmExecutor(2, place / "slurm", train_in_worker, ASKED.submitit_options(), cluster="local")
+def queue_of(place: Path, work: Work = train_in_worker) -> SlurmExecutor:
+    return SlurmExecutor(2, place / "slurm", work, ASKED.submitit_options(), place / "cache", cluster="local")
 
 
 def test_a_queue_trains_what_processes_train_though_a_job_is_killed(trained, workplace) -> None:
@@ -46,6 +55,51 @@ def test_what_a_cell_raised_is_told_and_is_no_lost_worker(workplace) -> None:
     assert len(list((workplace.path / "slurm").glob("*_log.out"))) == 1
 
 
+def test_a_preempted_job_is_queued_again_and_goes_on_from_what_the_store_has(trained, workplace) -> None:
+    """Preempted by the signal that SLURM sends, when a state of the trunk is in the store."""
+    job, place = workplace.job(), workplace.path / "store"
+    job = replace(job, cell=replace(job.cell, steps=(*job.cell.steps, 640)))  # long enough to be cut off
+    shared, preempted = SharedStore(f"file://{place}"), threading.Event()
+
+    def preempt() -> None:
+        while not list(place.glob("law/w0016-s0/*/trunk/*.pt")):
+            time.sleep(0.05)
+        worker_of_a_store().send_signal(signal.SIGUSR2)
+        preempted.set()
+
+    shared.offer([job])
+    threading.Thread(target=preempt, daemon=True).start()
+    with queue_of(workplace.path, partial(train_in_worker, store_url=f"file://{place}")) as executor:
+        assert run_cells([job], executor, relative_cost, lambda: None, shared.bring_back) == []
+    assert preempted.is_set()
+    assert not job.pending_steps()
+    (log,) = (workplace.path / "slurm").glob("*_log.out")
+    assert "Requeued job" in log.read_text()
+    for tokens in (SHORT, LONG):
+        assert workplace.identity(tokens) == trained.identity(tokens)
+        assert workplace.weights(tokens) == trained.weights(tokens)
+
+
+def test_a_sweep_that_ends_leaves_no_job_behind(workplace) -> None:
+    job = workplace.job()
+    long = replace(job, cell=replace(job.cell, steps=(100_000,)))
+    with queue_of(workplace.path) as executor:
+        ended = [executor.submit(replace(long, cell=replace(long.cell, seed=seed))) for seed in (0, 1)]
+    assert [type(future.exception()) for future in ended] == [WorkerLost, WorkerLost]
+
+
+def write_environment(job: CellJob) -> None:
+    (job.data / "environment.json").write_text(json.dumps(dict(os.environ)))
+
+
+def test_a_job_has_the_environment_of_every_worker(workplace) -> None:
+    job = replace(workplace.job(), data=workplace.path)
+    with queue_of(workplace.path, write_environment) as executor:
+        executor.submit(job).result()
+    environment = json.loads((workplace.path / "environment.json").read_text())
+    assert worker_environment(workplace.path / "cache").items() <= environment.items()
+
+
 def test_what_a_job_asks_for() -> None:
     asked = ExecutorParams(
         kind="slurm", device="cuda", devices_per_cell=4, slurm=SlurmParams(minutes=90, partition="a100", account="lab")
@@ -59,5 +113,5 @@ def test_what_a_job_asks_for() -> None:
 def test_a_machine_without_slurm_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ValueError, match="this machine submits no jobs"), executor_of(ASKED):
+    with pytest.raises(ValueError, match=r"submits no jobs: .*: run it where sbatch is"), executor_of(ASKED):
         pass
