@@ -159,7 +159,7 @@ class Measurements:
                 raise ValueError(
                     f"inference names {wanted!r}, which diverged: lower suites.{suite}.training.learning_rate"
                 )
-            checkpoint_of(longest[wanted][0].parent)
+            checkpoint_of(longest[wanted][0].parent)  # refused here, before anything is measured
         checkpoint, record = longest[cell]
         own = suite == self.params.suite
         of_text = self.project.suite(suite).data == "text"

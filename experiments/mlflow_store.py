@@ -37,6 +37,10 @@ UNANSWERED = "API request to"  # MLflow's words for a server that is away, or an
 MOST_SAID = 200  # characters of an error
 
 
+class StoreError(ValueError):
+    """The store is locked, full, damaged, old or away; one line, with the remedy."""
+
+
 def uri_of(tracking_uri: str | None = None) -> str:
     """That store, the environment's MLFLOW_TRACKING_URI, or the SQLite file beside the params."""
     return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
@@ -74,7 +78,7 @@ def metric_name(name: str) -> str:
 
 @contextmanager
 def store_errors(tracking_uri: str | None = None) -> Iterator[None]:
-    """Raises ValueError, in one line with the remedy, where the store is locked, full, damaged, old or away.
+    """Raises StoreError in the place of what MLflow and its database raise.
 
     A lock is waited for: MLflow's own retries take minutes, and a publisher that was killed leaves none.
     """
@@ -91,10 +95,10 @@ def store_errors(tracking_uri: str | None = None) -> Iterator[None]:
         said = " ".join(str(error).split())
         for symptom, remedy in SYMPTOMS.items():
             if symptom in said:
-                raise ValueError(f"{file or uri}: {symptom}: {remedy}") from None
+                raise StoreError(f"{file or uri}: {symptom}: {remedy}") from None
         if isinstance(error, DatabaseError) or UNANSWERED in said:
-            remedy = "start it, or name another in MLFLOW_TRACKING_URI"
-            raise ValueError(f"{file or uri}: {said[:MOST_SAID]}: {remedy}") from None
+            remedy = CHECK if file else "start it, see that it lets you in, or name another in MLFLOW_TRACKING_URI"
+            raise StoreError(f"{file or uri}: {said[:MOST_SAID]}: {remedy}") from None
         raise
 
 
@@ -107,6 +111,6 @@ def _wait_for(file: Path) -> None:
     except sqlite3.DatabaseError as error:
         waited = f" for {LOCK_SECONDS:g} seconds" * (LOCKED in str(error))
         remedy = next((remedy for symptom, remedy in SYMPTOMS.items() if symptom in str(error)), CHECK)
-        raise ValueError(f"{file}: {error}{waited}: {remedy}") from None
+        raise StoreError(f"{file}: {error}{waited}: {remedy}") from None
     finally:
         database.close()

@@ -1,6 +1,7 @@
 """One's own texts in a preset's place: which files are meant, what is held out, and what the grid asks of the rest."""
 
 import glob
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -125,12 +126,18 @@ def _as_typed(message: str) -> str:
 
 
 def _too_short(num_bytes: int, num_files: int, tokens: int, needed: int, validation_share: float) -> str:
-    wanted = byte_size(needed / (1 - validation_share))
+    wanted = byte_size(_rounded_up(needed / (1 - validation_share)))
     return (
         f"texts: {byte_size(num_bytes)} in {num_files} files leave {tokens:,} tokens to train on, once duplicates and "
         f"what is held out are taken away, and the law needs {needed:,}: give about {wanted} "
         "of text that is not there twice, or take the smoke preset, which needs less (its law means nothing)"
     )
+
+
+def _rounded_up(num_bytes: float) -> int:
+    """To two digits, so that what is read off is enough."""
+    step = 10 ** (int(math.log10(num_bytes)) - 1)
+    return math.ceil(num_bytes / step) * step
 
 
 def _files_told(files: list[Path], skipped: Counter[str], sizes: list[int], selection: Selection) -> str:

@@ -100,7 +100,9 @@ def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: C
     if not pending or (executor.kind != "local" and not has_device(executor.device)):
         return {}
     check_device(executor.device)
-    workers = executor.workers if executor.kind == "local" else min(executor.workers, os.cpu_count() or 1)
+    workers = executor.workers
+    if executor.kind != "local":  # A step is timed on a device of its own.
+        workers = 1 if executor.device == "cuda" else min(workers, os.cpu_count() or 1)
     what = [platform.node(), platform.processor(), workers, asdict(pending[0].recipe)]
     identity = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     probes = cost.read_probes(PROBES, identity)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.mlflow_store import client_of, experiment_of, store_errors
-from experiments.points import settled_branches
+from experiments.points import checkpoint_of, settled_branches
 from experiments.project import Project
 from experiments.snapshot import Sweep
 from experiments.track import sync
@@ -52,10 +52,7 @@ def candidate(project: Project, suite: str) -> Candidate:
     if not done:
         raise ValueError(f"no run of {suite} has a checkpoint: all diverged; lower its learning_rate")
     path, record = max(done, key=lambda run: (run[1]["params_non_embedding"], -run[1]["loss"]))
-    if not (path / "checkpoint").is_dir():
-        remedy = f"`dvc checkout --force {path.parent.parent}` brings it back"
-        raise ValueError(f"{path} has no checkpoint to promote: {remedy}")
-    return Candidate(f"scalelab-{suite}", path / "checkpoint", record)
+    return Candidate(f"scalelab-{suite}", checkpoint_of(path), record)
 
 
 def promote(project: Project, suite: str, tracking_uri: str | None = None) -> str:

@@ -19,8 +19,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from experiments.findings import Finding, Shown
-from experiments.mlflow_store import MAX_BATCH, MAX_RUNS, client_of, experiment_of, metric_name
+from experiments.mlflow_store import (
+    MAX_BATCH,
+    MAX_RUNS,
+    StoreError,
+    client_of,
+    experiment_of,
+    metric_name,
+    store_errors,
+)
 from experiments.snapshot import CellFiles, Evaluated, Status, Sweep, digest_of, read_cells, revision_tags
 from experiments.track_findings import publish_finding, show
 from sweeps import store
@@ -90,12 +100,22 @@ def follow(
     training_is_over: Callable[[], bool] = lambda: False,
     seconds: float = 10.0,
 ) -> Published:
-    """Syncs every `seconds` until every cell is settled or training is over, and once more after that."""
+    """Syncs every `seconds` until every cell is settled or training is over, and once more after that.
+
+    A store that fails meanwhile is told of and asked again: training takes longer than a server takes to come back.
+    """
     while True:
         over = training_is_over()
-        published = sync(runs, sweeps, artifacts, tracking_uri, told=told)
-        if over or published.settled:
-            return published
+        try:
+            with store_errors(tracking_uri):
+                published = sync(runs, sweeps, artifacts, tracking_uri, told=told)
+        except StoreError as error:
+            if over:
+                raise
+            Console(stderr=True).print(f"{error}; asked again in {seconds:g} s", markup=False)
+        else:
+            if over or published.settled:
+                return published
         time.sleep(seconds)
 
 
@@ -275,7 +295,6 @@ def sole_publisher(runs: Path) -> Iterator[None]:
 
 
 def _with_progress(cells: list[CellFiles], description: str) -> Iterator[CellFiles]:
-    from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)

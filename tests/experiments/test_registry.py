@@ -69,5 +69,5 @@ def test_verb_says_what_it_would_register_and_refuses_what_is_not_trained(
     best = dry.stdout.partition("w0016-s0/")[2].partition(",")[0]
     shutil.rmtree(workplace.path / "runs/law/w0016-s0" / best / "checkpoint")
     said = workplace.refusal("promote")
-    assert said.startswith(f"scalelab: runs/law/w0016-s0/{best} has no checkpoint to promote: ")
-    assert said.endswith(": `dvc checkout --force runs/law` brings it back")
+    assert said.startswith(f"scalelab: runs/law/w0016-s0/{best}/checkpoint is not there, its record is: ")
+    assert "`dvc checkout --force runs/law` may bring it back; else remove" in said

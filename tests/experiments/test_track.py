@@ -17,6 +17,7 @@ from mlflow.artifacts import load_dict
 from mlflow.entities import Run
 
 from experiments import track
+from experiments.mlflow_store import StoreError
 from experiments.snapshot import Sweep
 from sweeps import store
 from sweeps.grid import Cell
@@ -191,6 +192,25 @@ def test_follow_ends_when_cells_are_settled_or_training_is_over(writer, tracking
     assert (published.settled, list(asked)) == (False, [])
     writer.write(sweep)
     assert track.follow(writer.runs, [sweep], tracking_uri=tracking_uri).settled
+
+
+def test_follow_asks_a_store_again_that_failed_meanwhile(writer, tmp_path: Path, capsys) -> None:
+    sweep, database = writer.sweep(1), tmp_path / "mlflow.db"
+    writer.write(sweep)
+    database.write_text("not a database, before somebody takes it away")
+
+    def take_it_away_later() -> bool:
+        if capsys.readouterr().err:
+            database.unlink()
+        return False
+
+    published = track.follow(
+        writer.runs, [sweep], tracking_uri=f"sqlite:///{database}", training_is_over=take_it_away_later, seconds=0.01
+    )
+    assert (published.settled, published.updated) == (True, 1)
+    database.write_text("not a database again, and nobody is left to mend it")
+    with pytest.raises(StoreError, match="file is not a database"):
+        track.follow(writer.runs, [sweep], tracking_uri=f"sqlite:///{database}", training_is_over=lambda: True)
 
 
 def test_samples_are_texts_word_for_word(writer, tracking_uri) -> None:
