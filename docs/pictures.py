@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 PICTURES = {
+    "law": "Loss against tokens",
     "saturation": "Loss far past the compute-optimal tokens",
     "emergence": "Thresholds and widths",
     "inference": "What does each acceleration gain, and at what size?",
@@ -22,10 +23,11 @@ def main(report: Path, folder: Path) -> None:
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],  # WebGL without a GPU
         )
         page = browser.new_page(viewport={"width": 1100, "height": 1200})
-        page.set_default_timeout(200_000)  # Three dimensions are drawn without a GPU.
+        page.set_default_timeout(100_000)  # Three dimensions are drawn without a GPU.
         page.goto(report.resolve().as_uri())
         for name, heading in PICTURES.items():
-            figure = page.locator(f'.figure[aria-label="{heading}"]')
+            figure = page.locator(f'.figure[aria-label="{heading}"]').first  # of the laptop's rows, before archives
+            figure.scroll_into_view_if_needed()  # It is drawn when somebody comes near.
             figure.locator(".main-svg").first.wait_for()
             figure.screenshot(path=folder / f"{name}.png")
             print(folder / f"{name}.png")
