@@ -8,7 +8,6 @@ from experiments.bench.check import Clone
 from experiments.bench.planted import GOLDEN, PLANTS, WHOLE, Plant, apply
 
 
-
 def test_a_plant_fails_its_kind_and_no_other(cloned: Clone) -> None:
     """Against the committed baseline, on whatever processor this is; `scalelab bench check` plants all the others."""
     plant = GOLDEN[4]
