@@ -38,7 +38,8 @@ def run_cells(
     """Trains the jobs and returns those that failed; their branches get a record that says so.
 
     A cell whose worker is lost is given to another, ATTEMPTS times in all, and goes on from its last state on disk.
-    `on_end` is called of every cell that ended, before its failure is recorded; its OSError counts as a lost worker.
+    `on_end` is called whenever a cell ended or lost its worker, and may raise WorkerLost itself. A cell that lacks
+    nothing then is done, whatever its worker raised.
     """
     sweep = _Sweep(executor, sorted(jobs, key=cost, reverse=True))
     failures: list[Failure] = []
@@ -49,10 +50,8 @@ def run_cells(
         if ended is None:
             continue
         job, error = ended
-        may_go_on = sweep.attempts[job] < ATTEMPTS
-        if not (isinstance(error, WorkerLost) and may_go_on):
-            error = _end(job, error, on_end)
-        if isinstance(error, WorkerLost) and may_go_on:
+        error = _end(job, error, on_end)
+        if isinstance(error, WorkerLost) and sweep.attempts[job] < ATTEMPTS:
             print(f"{job.cell.name}: lost its worker ({error}); it goes on with another", file=sys.stderr, flush=True)
             sweep.begin(job)
         elif error is not None:
@@ -95,12 +94,12 @@ class _Sweep:
 
 
 def _end(job: CellJob, error: BaseException | None, on_end: Callable[[CellJob], None]) -> BaseException | None:
-    """What the cell raised, else what kept its files from coming here."""
+    """What keeps the cell from being done: what it raised, else what kept its files from coming here."""
     try:
         on_end(job)
-    except OSError as lost:
-        return WorkerLost(f"its files did not come back: {lost}") if error is None else error
-    return error
+    except WorkerLost as lost:
+        return error or lost
+    return error if error is not None and job.pending_steps() else None
 
 
 def next_job(waiting: list[CellJob], running: set[Shape], begun: set[Shape]) -> CellJob:

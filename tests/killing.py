@@ -5,8 +5,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from experiments.executors.worker import train_in_worker
+from sweeps.train_job import CellJob
 
 
 class Killer(threading.Thread):
@@ -44,9 +48,9 @@ class Killer(threading.Thread):
 
 
 def worker_of_a_store() -> psutil.Process:
-    """The one that has a file open in the folder that it has for a cell of a store."""
+    """The descendant of this process that has a file open in the folder that it has for a cell of a store."""
     while True:
-        for process in filter(_is_in_a_copy, psutil.process_iter()):
+        for process in filter(_is_in_a_copy, psutil.Process().children(recursive=True)):
             return process
         time.sleep(0.02)
 
@@ -56,3 +60,18 @@ def _is_in_a_copy(process: psutil.Process) -> bool:
         return any("scalelab-cell-" in file.path for file in process.open_files())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+def saving_often(job: CellJob, store_url: str | None = None, num_devices: int = 1) -> None:
+    """A worker that saves its trunk at every line of metrics and sends it at once."""
+    from experiments.executors import stores
+    from sweeps import train
+
+    train.SAVE_EVERY_SECONDS = 0.0
+    stores.PUSH_EVERY_SECONDS = 0.05
+    train_in_worker(job, num_devices, store_url)
+
+
+def steps_trained(record: dict[str, Any], batch_tokens: int) -> int:
+    """Optimiser steps that the worker took which wrote the record, for this branch."""
+    return round(record["seconds"] * record["tokens_per_second"] / batch_tokens)

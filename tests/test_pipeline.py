@@ -325,7 +325,7 @@ NOT_HERE = {
 # Pages whose commands a file of tests runs in a place of its own, one after the other.
 OWN_PLACE = {
     "docs/own-data.md": "tests/test_own_text.py",
-    "docs/cluster.md": "tests/experiments/executors/test_ray.py",
+    "docs/cluster.md": "tests/experiments/executors/test_ray_smoke.py",
     "docs/comparing.md": "tests/experiments/test_compare.py",
     "docs/dvc.md": "tests/test_pipeline.py",
     "docs/recovery.md": "tests/test_pipeline.py",

@@ -56,10 +56,12 @@ class ExecutorParams:
         for name, kind in (("address", "ray"), ("slurm", "slurm")):
             if getattr(self, name) is not None and self.kind != kind:
                 raise ValueError(f"{name} is given and kind is {self.kind!r}: set kind to {kind}, or leave it out")
-        if self.gpu_share != 1 and self.kind != "ray":
-            raise ValueError(
-                f"gpu_share is {self.gpu_share:g} and kind is {self.kind!r}: set kind to ray, or leave it out"
-            )
+        for name, value in (("kind", "ray"), ("device", "cuda"), ("devices_per_cell", 1)):
+            if self.gpu_share != 1 and getattr(self, name) != value:
+                raise ValueError(
+                    f"gpu_share is {self.gpu_share:g} and {name} is {getattr(self, name)!r}: set {name} to {value}, or "
+                    "leave gpu_share out"
+                )
         if self.store is not None and self.kind == "local":
             raise ValueError(f"store is {self.store!r} and kind is 'local', which needs none: set kind or leave it out")
 

@@ -46,8 +46,9 @@ class RayExecutor:
                 address=address, runtime_env=self._environment(), log_to_driver=False, logging_level=logging.WARNING
             )
         except (OSError, ValueError) as error:
+            named = "executor.address" if self.address else "RAY_ADDRESS"
             raise ValueError(
-                f"executor.address is {address!r} and no Ray cluster answers there: {error}: begin one there "
+                f"{named} is {address!r} and no Ray cluster answers there: {error}: begin one there "
                 "(`ray start --head`), or leave the address out for one on this machine"
             ) from None
         if self.gpus > ray.cluster_resources().get("GPU", 0):

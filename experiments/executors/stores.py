@@ -1,45 +1,42 @@
 """Cells by way of a store at an fsspec URL (s3://, gs://, file://, ...), for workers that share no folder with us.
 
-This machine takes back what an earlier run left there of a cell, then puts there what it has of it, and the data once.
-A worker takes both, trains in a folder of its own, and puts back whole branches and trunk states as they come, so that
-another worker goes on where a dead one was. A record is written last there too. A cell's place there bears its trunk's
-fingerprint: states of two recipes never lie in one folder.
+This machine takes back what an earlier run left there of a cell, then puts there what the store lacks of it and of the
+data. A worker takes both, trains in a folder of its own, and puts back whole branches and trunk states as they come, so
+that another worker goes on where a dead one was. A record is written last there too. A cell's place there bears the
+fingerprint of its recipe: what two recipes made never lies in one folder, and nobody removes what another wrote.
 """
 
 import contextlib
+import errno
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
+from experiments.executors import WorkerLost
+from experiments.executors.remote import RemoteFiles, StoreAway
 from sweeps import store
 from sweeps.train_job import CellJob
-from sweeps.whole import state_is_whole
+from sweeps.whole import checkpoint_is_whole, state_is_whole
 
 PUSH_EVERY_SECONDS = 2.0
-LAST_TRIES = 3
+PATIENCE_SECONDS = 300.0
 
 Stamps = dict[Path, tuple[int, int]]
+Result = TypeVar("Result")
 
 
 class SharedStore:
     """The store at `url`; raises ValueError for a URL that no installed filesystem serves."""
 
     def __init__(self, url: str) -> None:
-        from fsspec.core import url_to_fs
-
-        self.url = url
-        try:
-            self.files, self.root = url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise ValueError(
-                f"executor.store is {url!r}: {error}: give a URL of file://, or of a filesystem that is installed "
-                "(s3:// needs s3fs, gs:// gcsfs)"
-            ) from None
+        self.url, self.remote = url, RemoteFiles(url)
 
     def recover(self, jobs: Iterable[CellJob]) -> None:
         """Takes back what an earlier run left there; raises ValueError where the store does not answer."""
@@ -48,69 +45,76 @@ class SharedStore:
                 self.take_back(job)
 
     def offer(self, jobs: Iterable[CellJob]) -> None:
-        """Puts the cells there as they are here under their recipe, in the place of what was there, and their data.
+        """Puts there what it lacks of the cells as they are here under their recipe, and of their data.
 
         Raises ValueError where the store does not take them.
         """
         with self._answering():
             for job in jobs:
-                if not self.files.exists(f"{self._data(job)}/manifest.json"):
-                    self._put(_files(job.data), job.data, self._data(job), {})
-                if self.files.exists(self._cells(job)):
-                    self.files.rm(self._cells(job), recursive=True)
-                self._put(_current_files(job), job.directory, self._cell(job), {})
+                self._put_missing(_files(job.data), job.data, self._data(job))
+                for part in _current_parts(job):
+                    self._put_missing(_files(part), part, f"{self._cell(job)}/{part.name}")
 
     def take_back(self, job: CellJob) -> None:
-        """Brings here what is there under the job's recipe: branches that are not settled here, a trunk as long or
-        longer; each whole.
+        """Brings here what is there under the job's recipe: branches that are not settled here, a longer trunk; each
+        whole.
         """
         for steps in job.pending_steps():
             branch = store.branch_dir(job.runs, job.cell, steps * job.recipe.training.batch_tokens)
             with self._fetched(job, branch.name) as part:
-                record = store.read_record(part)
-                if record is not None and record["fingerprint"] == store.fingerprint(job.cell, job.recipe, steps):
+                if _is_whole_branch(part, store.fingerprint(job.cell, job.recipe, steps)):
                     store.put_in_place(part, branch)
         here = store.trunk_steps(job.runs, job.cell, job.recipe)
         with self._fetched(job, store.TRUNK) as part:
             there = [int(path.stem) for path in part.glob("*.pt") if state_is_whole(path)]
-            if (part / "fingerprint").exists() and max(there, default=0) >= max(here, default=0):
+            if (part / "fingerprint").exists() and max(there, default=0) > max(here, default=0):
                 store.put_in_place(part, job.directory / store.TRUNK)
 
     def bring_back(self, job: CellJob) -> None:
-        """Takes back a cell that ended; raises OSError where a branch of it is not there."""
-        self.take_back(job)
+        """Takes back a cell that ended; raises WorkerLost where a branch of it is not there."""
+        try:
+            _patiently(lambda: self.take_back(job))
+        except StoreAway as away:
+            raise WorkerLost(f"its files did not come back: {away}") from None
         missing = [store.branch_name(steps * job.recipe.training.batch_tokens) for steps in job.pending_steps()]
         if missing:
-            raise OSError(f"{self.url} has no whole {', '.join(missing)} of {job.cell.name}")
+            raise WorkerLost(
+                f"its files did not come back: {self.url} has no whole {', '.join(missing)} of {job.cell.name}"
+            )
 
     @contextlib.contextmanager
     def checked_out(self, job: CellJob) -> Iterator[CellJob]:
-        """The job in a folder of this machine, whose files go to the store while the block runs and when it ends."""
+        """The job in a folder of this machine, whose files go to the store while the block runs and when it ends.
+
+        Raises StoreAway where the store is away too long; what the block raised goes before.
+        """
         with contextlib.ExitStack() as ending:
             folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="scalelab-cell-"))
-            here = replace(job, data=self._data_here(job), runs=Path(folder))
-            self.take_back(here)
+            here = replace(job, data=_patiently(lambda: self._data_here(job)), runs=Path(folder))
+            _patiently(lambda: self.take_back(here))
             over, sent = threading.Event(), _stamps(_files(here.directory))
 
             def push() -> None:
                 while not over.wait(PUSH_EVERY_SECONDS):
-                    with contextlib.suppress(OSError):  # the next round tries again
+                    # The next round tries again; a folder may be renamed while it is listed.
+                    with contextlib.suppress(StoreAway, FileNotFoundError):
                         self._send(here, sent)
 
-            ending.callback(self._send_last, here, sent)
+            def send_last(
+                kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+            ) -> None:
+                try:
+                    _patiently(lambda: self._send(here, sent))
+                except StoreAway as away:
+                    if error is None:
+                        raise
+                    error.add_note(f"what it had trained did not reach the store: {away}")
+
+            ending.push(send_last)
             threads = ending.enter_context(ThreadPoolExecutor(1))
             ending.callback(over.set)
             threads.submit(push)
             yield here
-
-    def _send_last(self, here: CellJob, sent: Stamps) -> None:
-        """What would be lost with the folder is worth some tries."""
-        for _ in range(LAST_TRIES - 1):
-            try:
-                return self._send(here, sent)
-            except OSError:
-                time.sleep(PUSH_EVERY_SECONDS)
-        self._send(here, sent)
 
     def _send(self, here: CellJob, sent: Stamps) -> None:
         """Puts there what is new here, then removes what was sent and is no longer here."""
@@ -118,38 +122,40 @@ class SharedStore:
         self._put(files, here.directory, self._cell(here), sent)
         for path in sent.keys() - set(files):
             if not path.exists():
-                with contextlib.suppress(FileNotFoundError):
-                    self.files.rm_file(f"{self._cell(here)}/{path.relative_to(here.directory)}")
+                self.remote.remove(f"{self._cell(here)}/{path.relative_to(here.directory)}")
                 del sent[path]
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except StoreAway as error:
             raise ValueError(
                 f"executor.store is {self.url!r} and cells do not travel: {error}: see that it is there and may be "
                 "written"
             ) from None
 
     def _data(self, job: CellJob) -> str:
-        return f"{self.root}/data/{job.recipe.data_digest[:16]}-{job.recipe.validation_digest[:16]}"
-
-    def _cells(self, job: CellJob) -> str:
-        return f"{self.root}/{job.cell.suite}/{job.cell.name}"
+        return f"{self.remote.root}/data/{job.recipe.data_digest[:16]}-{job.recipe.validation_digest[:16]}"
 
     def _cell(self, job: CellJob) -> str:
-        return f"{self._cells(job)}/{store.fingerprint(job.cell, job.recipe, None)}"
+        """Where the cell lies there: apart from those of other recipes, also of another cooldown."""
+        return f"{self.remote.root}/{job.cell.suite}/{job.cell.name}/{store.fingerprint(job.cell, job.recipe, 0)}"
 
     def _data_here(self, job: CellJob) -> Path:
-        """The job's data on this machine, taken once for all its cells."""
+        """The job's data on this machine, taken once for all its cells, and anew where files of them are gone."""
         place = Path(tempfile.gettempdir()) / f"scalelab-data-{Path(self._data(job)).name}"
-        if not place.exists():
+        if not self._has(self._data(job), place):
             with tempfile.TemporaryDirectory(prefix="scalelab-data-") as folder:
                 whole = Path(folder) / "data"
                 self._get(self._data(job), whole)
-                with contextlib.suppress(OSError):  # another worker of this machine was first
+                with contextlib.suppress(FileNotFoundError):
+                    place.rename(Path(folder) / "damaged")
+                try:
                     whole.rename(place)
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another worker of this machine was first
+                        raise
         return place
 
     @contextlib.contextmanager
@@ -164,26 +170,52 @@ class SharedStore:
             shutil.rmtree(part, ignore_errors=True)
 
     def _get(self, there: str, here: Path) -> None:
-        self.files.invalidate_cache()  # other machines write there
-        for path in self.files.find(there) if self.files.exists(there) else ():
-            to = here / path.removeprefix(f"{there}/")
-            to.parent.mkdir(parents=True, exist_ok=True)
-            self.files.get_file(path, str(to))
+        for path in self.remote.sizes(there):
+            with contextlib.suppress(FileNotFoundError):  # dropped by its worker in the meantime
+                self.remote.get(path, here / path.removeprefix(f"{there}/"))
+
+    def _has(self, there: str, here: Path) -> bool:
+        """Whether the folder here has every file of that there, in its size."""
+        stamps = _stamps([path for path in here.rglob("*") if path.is_file()])
+        sizes = {str(path.relative_to(here)): size for path, (size, _) in stamps.items()}
+        return self._relative_sizes(there).items() <= sizes.items()
+
+    def _relative_sizes(self, there: str) -> dict[str, int]:
+        return {path.removeprefix(f"{there}/"): size for path, size in self.remote.sizes(there).items()}
+
+    def _put_missing(self, files: list[Path], here: Path, there: str) -> None:
+        """Sends all files of a folder where the one there has not each of them in its size."""
+        sizes = {str(path.relative_to(here)): size for path, (size, _) in _stamps(files).items()}
+        if not sizes.items() <= self._relative_sizes(there).items():
+            self._put(files, here, there, {})
 
     def _put(self, files: list[Path], here: Path, there: str, sent: Stamps) -> None:
         """Sends what `sent` does not list or lists otherwise, in order."""
         for path, stamp in _stamps(files).items():
-            if sent.get(path) == stamp:
-                continue
-            to = f"{there}/{path.relative_to(here)}"
-            self.files.makedirs(to.rpartition("/")[0], exist_ok=True)
-            try:
-                self.files.put_file(str(path), to)
-            except FileNotFoundError:
-                if path.exists():
-                    raise
-                continue  # renamed or dropped by the worker in the meantime
-            sent[path] = stamp
+            if sent.get(path) != stamp and self.remote.put(path, f"{there}/{path.relative_to(here)}"):
+                sent[path] = stamp
+
+
+def _patiently(act: Callable[[], Result]) -> Result:
+    """What `act` returns, tried again with growing pauses while the store is away, for PATIENCE_SECONDS at most."""
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, PUSH_EVERY_SECONDS
+    while True:
+        try:
+            return act()
+        except StoreAway:
+            if time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause *= 2
+
+
+def _is_whole_branch(directory: Path, fingerprint: str) -> bool:
+    """Whether a settled branch of that fingerprint lies there, with its checkpoint if it has one."""
+    record = store.read_record(directory)
+    if record is None or record["fingerprint"] != fingerprint:
+        return False
+    checkpoint = directory / "checkpoint"
+    return record["status"] != "done" or (checkpoint.exists() and checkpoint_is_whole(checkpoint))
 
 
 def _files(here: Path) -> list[Path]:
@@ -199,13 +231,13 @@ def _files(here: Path) -> list[Path]:
     return sorted(filter(is_whole, here.rglob("*")), key=place)
 
 
-def _current_files(job: CellJob) -> list[Path]:
-    """Those of settled branches and of the trunk, if it is of the job's recipe."""
-    pending = job.pending_steps()
-    kept = {store.branch_name(s * job.recipe.training.batch_tokens) for s in job.cell.steps if s not in pending}
-    if store.trunk_is_current(job.runs, job.cell, job.recipe):
-        kept.add(store.TRUNK)
-    return [path for path in _files(job.directory) if path.relative_to(job.directory).parts[0] in kept]
+def _current_parts(job: CellJob) -> list[Path]:
+    """Where the settled branches lie, and the trunk, if it is of the job's recipe."""
+    pending, batch_tokens = job.pending_steps(), job.recipe.training.batch_tokens
+    settled = [steps for steps in job.cell.steps if steps not in pending]
+    parts = [store.branch_dir(job.runs, job.cell, steps * batch_tokens) for steps in settled]
+    trunk = [job.directory / store.TRUNK] if store.trunk_is_current(job.runs, job.cell, job.recipe) else []
+    return parts + trunk
 
 
 def _stamps(files: list[Path]) -> Stamps:

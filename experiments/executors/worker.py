@@ -1,12 +1,16 @@
 """What a worker does with a cell, on whatever machine it stands."""
 
+from experiments.executors import WorkerLost
 from sweeps.train_job import CellJob
 
 MAX_WIDTHS = 64
 
 
 def train_in_worker(job: CellJob, num_devices: int = 1, store_url: str | None = None) -> None:
-    """One cell, a thread a device; without a folder that all machines see, by way of the store at that URL."""
+    """One cell, a thread a device; without a folder that all machines see, by way of the store at that URL.
+
+    Raises WorkerLost where that store stays away.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -15,10 +19,14 @@ def train_in_worker(job: CellJob, num_devices: int = 1, store_url: str | None = 
     if store_url is None:
         train(job, num_devices)
         return
+    from experiments.executors.remote import StoreAway
     from experiments.executors.stores import SharedStore
 
-    with SharedStore(store_url).checked_out(job) as here:
-        train(here, num_devices)
+    try:
+        with SharedStore(store_url).checked_out(job) as here:
+            train(here, num_devices)
+    except StoreAway as away:
+        raise WorkerLost(f"the store was away: {away}") from away
 
 
 def train(job: CellJob, num_devices: int) -> None:

@@ -93,6 +93,18 @@ def test_a_cell_that_fails_at_once_keeps_what_its_stale_branches_hold(trained, w
     assert not list(workplace.path.rglob("record.stale.json"))
 
 
+def train_and_raise(job: CellJob) -> None:
+    train_cell(job)
+    raise RuntimeError("after the last branch")
+
+
+def test_a_cell_that_lacks_nothing_is_no_failure_whatever_its_worker_raised(workplace) -> None:
+    job = workplace.job()
+    with LocalExecutor(1, workplace.path / "cache", train_and_raise) as executor:
+        assert run_cells([job], executor, relative_cost, lambda: None) == []
+    assert not job.pending_steps()
+
+
 def test_a_worker_that_dies_takes_its_own_cell_along_which_goes_on_with_another(trained, workplace) -> None:
     workplace.set("executor.workers", 2)
     workplace.set("suites.law.grid", [{"sizes": [16, 32], "tokens": [SHORT, LONG]}])

@@ -16,10 +16,18 @@ def test_another_kind_on_the_command_line_leaves_out_what_is_the_old_kinds_alone
         slurm.overridden(None, "auto")
 
 
-@pytest.mark.parametrize("kind", ["local", "slurm"])
-def test_a_share_of_a_gpu_is_rays_alone(kind) -> None:
-    with pytest.raises(ValueError, match=rf"gpu_share is 0.5 and kind is '{kind}': set kind to ray, or leave it out"):
-        ExecutorParams(kind=kind, device="cuda", gpu_share=0.5)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"kind": "local"}, "kind is 'local': set kind to ray"),
+        ({"kind": "slurm"}, "kind is 'slurm': set kind to ray"),
+        ({"device": "cpu"}, "device is 'cpu': set device to cuda"),
+        ({"devices_per_cell": 2}, "devices_per_cell is 2: set devices_per_cell to 1"),
+    ],
+)
+def test_a_share_of_a_gpu_is_refused_where_it_would_do_nothing(change, told) -> None:
+    with pytest.raises(ValueError, match=f"^gpu_share is 0.5 and {told}, or leave gpu_share out$"):
+        ExecutorParams(**{"kind": "ray", "device": "cuda", "gpu_share": 0.5, **change})
 
 
 def test_rows_that_do_not_divide_over_the_devices_are_refused_before_anything_runs(workplace) -> None:

@@ -1,49 +1,23 @@
 """A Ray cluster of two machines on one: cells are those of local processes, bit for bit, whoever dies."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from experiments.executors.params import ExecutorParams
 from experiments.launch import run_cells
 from experiments.sweep import executor_of, relative_cost, train_suite
-from tests.killing import Killer, worker_of_a_store
-from tests.pages import commands
+from tests.killing import Killer, saving_often, steps_trained, worker_of_a_store
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 SHORT, LONG = 61_440, 163_840
-
-
-def runs_ray() -> bool:
-    """Whether a cluster runs on this machine, a developer's own for one."""
-    return any(process.name() in ("gcs_server", "raylet") for process in psutil.process_iter())
-
-
-# First: `ray stop` ends every cluster of the machine, the other tests' too.
-def test_the_commands_of_the_page_train(root: Path, trained, workplace) -> None:
-    if runs_ray():
-        pytest.skip("a Ray cluster runs on this machine, and the page's `ray stop` would end it")
-    bin_directory = Path(sys.executable).parent
-    environment = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
-    for command in commands(root / "docs/cluster.md"):
-        done = subprocess.run(
-            command.split(), cwd=workplace.path, env=environment, capture_output=True, text=True, timeout=200
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    for tokens in (SHORT, LONG):
-        assert workplace.identity(tokens) == trained.identity(tokens)
-        assert workplace.weights(tokens) == trained.weights(tokens)
 
 
 @pytest.fixture(scope="module")
@@ -86,30 +60,35 @@ def test_what_a_cell_raised_is_told_and_is_no_lost_worker(workplace, cluster: "C
     assert "in train_cell" in failure.log.read_text()
 
 
-def test_machines_that_share_no_folder_go_by_way_of_a_store(trained, workplace, cluster: "Cluster") -> None:
+def test_machines_that_share_no_folder_go_by_way_of_a_store(
+    trained, workplace, cluster: "Cluster", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One machine goes down in the middle of the cell: the other goes on from what the first left in the store."""
+    monkeypatch.setattr("experiments.sweep.train_in_worker", saving_often)
     job, store = workplace.job(), workplace.path / "store"
     gone = threading.Event()
 
     def take_down() -> None:
         """The machine that has the cell, as soon as a state of its trunk is in the store."""
         while not list(store.glob("law/w0016-s0/*/trunk/*.pt")):
-            time.sleep(0.05)
+            time.sleep(0.02)
         worker = worker_of_a_store()
+        worker.suspend()
         raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
         cluster.remove_node(raylets[worker.ppid()], allow_graceful=False)
+        worker.kill()
         gone.set()
 
-    job = replace(job, cell=replace(job.cell, steps=(*job.cell.steps, 640)))  # long enough to be cut off
+    job = replace(job, cell=replace(job.cell, steps=job.cell.steps[1:]))
     asked = ExecutorParams(kind="ray", address=cluster.address, store=f"file://{store}")
     thread = threading.Thread(target=take_down, daemon=True)
     thread.start()
     assert train_suite([job], asked) == []
     assert gone.is_set()
     assert not job.pending_steps()
-    for tokens in (SHORT, LONG):
-        assert workplace.identity(tokens) == trained.identity(tokens)
-        assert workplace.weights(tokens) == trained.weights(tokens)
+    assert steps_trained(workplace.record(LONG), 512) < job.cell.steps[0]
+    assert workplace.identity(LONG) == trained.identity(LONG)
+    assert workplace.weights(LONG) == trained.weights(LONG)
 
 
 def test_an_address_without_a_cluster_is_refused(workplace) -> None:
@@ -119,3 +98,10 @@ def test_an_address_without_a_cluster_is_refused(workplace) -> None:
     assert done.stderr.endswith("(`ray start --head`), or leave the address out for one on this machine\n")
     assert done.stderr.count("\n") == 1
     assert not (workplace.path / "runs").exists()
+
+
+def test_an_address_of_the_environment_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    told = r"^RAY_ADDRESS is '127.0.0.1:1' and no Ray cluster answers there: "
+    with pytest.raises(ValueError, match=told), executor_of(ExecutorParams(kind="ray")):
+        pass

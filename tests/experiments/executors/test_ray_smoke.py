@@ -1,13 +1,18 @@
-"""The smoke preset's sweeps on a Ray cluster of two machines, one worker killed in the middle of a cell: a proof."""
+"""The commands of docs/cluster.md, and the smoke preset's sweeps on two machines, one worker killed: proofs of Ray."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.checkout import Checkout
 from tests.killing import Killer
+from tests.pages import commands
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 SUITES = ("law", "saturation")
@@ -26,6 +31,27 @@ def records(place: Path) -> dict[str, dict]:
 def weights(place: Path) -> dict[str, bytes]:
     files = place.glob("runs/*/*/t[0-9]*/checkpoint/model.safetensors")
     return {str(path.relative_to(place)): path.read_bytes() for path in files}
+
+
+def runs_ray() -> bool:
+    """Whether a cluster runs on this machine, a developer's own for one."""
+    return any(process.name() in ("gcs_server", "raylet") for process in psutil.process_iter())
+
+
+# First: `ray stop` ends every cluster of the machine.
+def test_the_commands_of_the_page_train(root: Path, trained, workplace) -> None:
+    if runs_ray():
+        pytest.skip("a Ray cluster runs on this machine, and the page's `ray stop` would end it")
+    bin_directory = Path(sys.executable).parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{bin_directory}:{os.environ['PATH']}"}
+    for command in commands(root / "docs/cluster.md"):
+        done = subprocess.run(
+            command.split(), cwd=workplace.path, env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    for tokens in (61_440, 163_840):
+        assert workplace.identity(tokens) == trained.identity(tokens)
+        assert workplace.weights(tokens) == trained.weights(tokens)
 
 
 def test_the_smoke_sweeps_are_those_of_local_processes(root: Path, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Cells by way of a store, here a folder by its URL: what of a cell goes there, what comes back, and what fails."""
 
+import errno
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.bench.executors import nothing
-from experiments.executors import stores
+from experiments.executors import WorkerLost, stores
 from experiments.executors.local import LocalExecutor
 from experiments.executors.params import ExecutorParams
 from experiments.executors.stores import SharedStore
@@ -19,6 +22,8 @@ from experiments.launch import run_cells
 from experiments.sweep import relative_cost, train_suite
 from sweeps import store
 from sweeps.train import train_cell
+from sweeps.train_job import CellJob
+from tests.away import train_impatiently
 
 SHORT, LONG = 61_440, 163_840
 
@@ -38,6 +43,10 @@ def states(place: Path) -> list[str]:
     return sorted(path.name for path in place.rglob("*.pt"))
 
 
+def stamps(place: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -45,16 +54,38 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_trunk_of_another_recipe_stays_out_of_the_store(trained, workplace, place: Path) -> None:
+def test_what_a_recipe_left_in_the_store_is_no_others_and_stays(trained, workplace, place: Path) -> None:
     workplace.copy_runs(trained)
-    shared, job, changed = SharedStore(f"file://{place}"), workplace.job(), workplace.job(learning_rate=0.02)
+    shared, job = SharedStore(f"file://{place}"), workplace.job()
     longer = replace(job, cell=replace(job.cell, steps=(*job.cell.steps, 640)))
     shared.offer([longer])
     assert states(place) == states(workplace.path / "runs") != []
     assert {path.parent.name for path in place.glob("law/**/record.json")} == {f"t{SHORT}", f"t{LONG}"}
-    shared.offer([changed])
-    assert states(place) == []
-    assert not list(place.glob("law/**/record.json"))
+    before = stamps(place)
+    # Another cooldown leaves the trunk what it is.
+    for change, num_states in (({"learning_rate": 0.02}, 0), ({"cooldown_share": 0.5}, len(states(place)))):
+        changed = workplace.job(**change)
+        shared.offer([changed, longer])
+        with shared.checked_out(changed) as here:
+            assert not list(here.directory.glob("t*/record.json"))
+            assert len(store.trunk_steps(here.runs, here.cell, here.recipe)) == num_states
+    assert before.items() <= stamps(place).items()
+
+
+def test_a_done_branch_whose_weights_are_not_all_in_the_store_is_left_there(trained, workplace, place: Path) -> None:
+    workplace.copy_runs(trained)
+    shared, job = SharedStore(f"file://{place}"), workplace.job()
+    shared.offer([job])
+    (short,) = place.glob(f"law/**/t{SHORT}/checkpoint")
+    shutil.rmtree(short)
+    (long,) = place.glob(f"law/**/t{LONG}/checkpoint/model.safetensors")
+    long.write_bytes(long.read_bytes()[:-1])
+    elsewhere = replace(job, runs=workplace.path / "elsewhere")
+    shared.recover([elsewhere])
+    assert elsewhere.pending_steps() == list(job.cell.steps)
+    shared.offer([job])
+    shared.recover([elsewhere])
+    assert not elsewhere.pending_steps()
 
 
 def test_a_state_that_the_worker_drops_is_dropped_in_the_store(workplace, place: Path) -> None:
@@ -95,11 +126,17 @@ def test_what_a_run_that_died_left_in_the_store_is_taken_up_by_the_next(trained,
         assert workplace.weights(tokens) == trained.weights(tokens)
 
 
-def test_a_trunk_that_is_further_here_is_kept(trained, workplace, place: Path) -> None:
+def test_a_trunk_that_is_no_longer_there_than_here_is_kept(trained, workplace, place: Path) -> None:
     shared, job = SharedStore(f"file://{place}"), workplace.job()
     shared.offer([job])
     with shared.checked_out(job) as here:
         train_cell(replace(here, cell=replace(job.cell, steps=job.cell.steps[:1])))
+    shared.recover([job])
+    trunk = job.directory / store.TRUNK
+    stamp = trunk.stat().st_ino
+    shared.recover([job])
+    assert trunk.stat().st_ino == stamp
+    shutil.rmtree(workplace.path / "runs")
     workplace.copy_runs(trained)
     shutil.rmtree(workplace.branch(LONG))
     kept = store.trunk_steps(job.runs, job.cell, job.recipe)
@@ -107,42 +144,92 @@ def test_a_trunk_that_is_further_here_is_kept(trained, workplace, place: Path) -
     assert store.trunk_steps(job.runs, job.cell, job.recipe) == kept
 
 
-def test_an_upload_that_fails_is_tried_again(workplace, place: Path) -> None:
-    shared, job = SharedStore(f"file://{place}"), workplace.job()
+def test_a_worker_waits_for_a_store_that_is_away_for_a_while(workplace, place: Path) -> None:
+    shared, job, away = SharedStore(f"away://{place}"), workplace.job(), place.with_name("store.away")
     shared.offer([job])
-    place.joinpath("law").touch()  # a file where a folder should be: nothing can be put there
+    away.touch()
+    threading.Timer(0.2, away.unlink).start()
     with shared.checked_out(job) as here:
+        assert not away.exists()
+        away.touch()
         train_cell(here)
-        time.sleep(0.1)
-        place.joinpath("law").unlink()
-        wait_for(lambda: len(list(place.glob("law/**/record.json"))) == 2)
+        threading.Timer(0.2, away.unlink).start()
+    assert len(list(place.glob("law/**/record.json"))) == 2
 
 
-def test_a_store_that_takes_nothing_to_the_end_is_told(workplace, place: Path) -> None:
-    shared, job = SharedStore(f"file://{place}"), workplace.job()
-    shared.offer([job])
-    place.joinpath("law").touch()
-    with pytest.raises(OSError, match="law"), shared.checked_out(job) as here:
-        train_cell(here)
+def test_an_away_store_takes_a_worker_along_and_keeps_what_the_cell_raised(
+    workplace, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "PATIENCE_SECONDS", 0.1)
+    job, away = workplace.job(), place.with_name("store.away")
+    SharedStore(f"away://{place}").offer([job])
+
+    def fail(here: CellJob) -> None:
+        (here.directory / store.TRUNK).mkdir(parents=True)
+        (here.directory / store.TRUNK / "20.pt").touch()
+        away.touch()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as raised, SharedStore(f"away://{place}").checked_out(job) as here:
+        fail(here)
+    (note,) = raised.value.__notes__
+    assert note.startswith("what it had trained did not reach the store: ")
+    assert note.endswith("ServiceError: 503 slow down")
+    with pytest.raises(WorkerLost, match=r"^the store was away: .*ServiceError: 503 slow down"):
+        train_in_worker(job, store_url=f"away://{place}")
 
 
-def test_files_that_do_not_come_back_are_asked_for_again(trained, workplace, place: Path, capsys) -> None:
-    shared, job, ended = SharedStore(f"file://{place}"), workplace.job(), []
+def test_a_cell_gets_through_a_store_that_comes_and_goes(trained, workplace, place: Path, capsys) -> None:
+    """Away when the first worker begins, and when the driver fetches what the second has put there."""
+    shared, job, away = SharedStore(f"away://{place}"), workplace.job(), place.with_name("store.away")
+    ended = []
 
-    def bring_back(job) -> None:
+    def bring_back(job: CellJob) -> None:
         ended.append(job)
         if len(ended) == 1:
-            raise ConnectionError("the bucket is away")
+            away.unlink()
+        else:
+            away.touch()
+            threading.Timer(0.1, away.unlink).start()
         shared.bring_back(job)
 
     shared.offer([job])
-    work = partial(train_in_worker, store_url=f"file://{place}")
-    with LocalExecutor(1, workplace.path / "cache", work) as executor:
+    away.touch()
+    with LocalExecutor(1, workplace.path / "cache", partial(train_impatiently, store_url=shared.url)) as executor:
         assert run_cells([job], executor, relative_cost, lambda: None, bring_back) == []
     assert ended == [job, job]
-    assert "w0016-s0: lost its worker (its files did not come back: the bucket is away)" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "w0016-s0: lost its worker (the store was away: " in err
+    assert err.count("\n") == 1
     for tokens in (SHORT, LONG):
         assert workplace.weights(tokens) == trained.weights(tokens)
+
+
+def test_a_full_disk_here_is_not_the_stores_fault(trained, workplace, place: Path, monkeypatch) -> None:
+    workplace.copy_runs(trained)
+    shared, job = SharedStore(f"file://{place}"), workplace.job()
+    shared.offer([job])
+    shutil.rmtree(workplace.path / "runs")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    for fetch in (lambda: shared.recover([job]), lambda: shared.bring_back(job)):
+        with pytest.raises(OSError, match="No space left") as raised:
+            fetch()
+        assert raised.value.errno == errno.ENOSPC
+
+
+def test_data_of_which_this_machine_lost_a_file_are_taken_anew(workplace, place: Path) -> None:
+    shared, job = SharedStore(f"file://{place}"), workplace.job()
+    shared.offer([job])
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"")):
+        with shared.checked_out(job) as here:
+            assert (here.data / "train.bin").read_bytes() == (job.data / "train.bin").read_bytes()
+        damage(here.data / "train.bin")
+    with shared.checked_out(job) as here:
+        assert (here.data / "train.bin").read_bytes() == (job.data / "train.bin").read_bytes()
 
 
 def test_a_cell_whose_branches_are_not_in_the_store_failed_and_no_other(trained, workplace, place: Path) -> None:
@@ -159,8 +246,10 @@ def test_a_cell_whose_branches_are_not_in_the_store_failed_and_no_other(trained,
 
 
 def test_a_store_that_does_not_answer_is_told_before_anything_runs(workplace, place: Path) -> None:
-    place.touch()
-    with pytest.raises(ValueError, match=r"executor.store is 'file://.*' and cells do not travel: .*may be written"):
-        SharedStore(f"file://{place}").offer([workplace.job()])
+    shared, told = SharedStore(f"away://{place}"), r"executor.store is 'away://.*' and cells do not travel: .*written"
+    place.with_name("store.away").touch()
+    for ask in (shared.recover, shared.offer):
+        with pytest.raises(ValueError, match=told):
+            ask([workplace.job()])
     with pytest.raises(ValueError, match=r"executor.store is 'gopher://b': .*: give a URL of file://"):
         SharedStore("gopher://b")
