@@ -36,10 +36,15 @@ from sweeps.train import CellRun, Loop, batch_loss
 from sweeps.train_job import CellJob
 
 
+class RankLost(RuntimeError):
+    """A signal ended a rank: nothing is wrong with the cell, which goes on from its last state, begun anew."""
+
+
 def train_cell_sharded(job: CellJob, num_devices: int) -> None:
     """Trains as `train_cell` does, every batch and all weights spread over that many devices of this machine.
 
-    Raises ValueError where a batch has fewer rows than devices or does not divide, RuntimeError with what ended a rank.
+    Raises ValueError where a batch has fewer rows than devices or does not divide, RankLost where a signal ended a
+    rank, RuntimeError with what else did.
     """
     rows = job.recipe.training.batch_rows
     if rows % num_devices:
@@ -56,7 +61,8 @@ def train_cell_sharded(job: CellJob, num_devices: int) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         said = failure.message if isinstance(failure.message, str) else failure.message["message"]
-        raise RuntimeError(f"rank {rank} of {num_devices}: {said}") from None
+        kind = RankLost if failure.exitcode < 0 else RuntimeError
+        raise kind(f"rank {rank} of {num_devices}: {said}") from None
 
 
 @record

@@ -9,7 +9,7 @@ MAX_WIDTHS = 64
 def train_in_worker(job: CellJob, num_devices: int = 1, store_url: str | None = None) -> None:
     """One cell, a thread a device; without a folder that all machines see, by way of the store at that URL.
 
-    Raises WorkerLost where that store stays away.
+    Raises WorkerLost where that store stays away, and as `train` does.
     """
     import torch
 
@@ -30,12 +30,15 @@ def train_in_worker(job: CellJob, num_devices: int = 1, store_url: str | None = 
 
 
 def train(job: CellJob, num_devices: int) -> None:
-    """The cell on that many devices of this machine."""
+    """The cell on that many devices of this machine. Raises WorkerLost where a signal ended one of its processes."""
     if num_devices == 1:
         from sweeps.train import train_cell
 
         train_cell(job)
     else:
-        from sweeps.sharded import train_cell_sharded
+        from sweeps.sharded import RankLost, train_cell_sharded
 
-        train_cell_sharded(job, num_devices)
+        try:
+            train_cell_sharded(job, num_devices)
+        except RankLost as lost:
+            raise WorkerLost(str(lost)) from lost

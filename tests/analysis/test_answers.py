@@ -56,7 +56,7 @@ def test_abilities_are_counted_by_label(changed: dict, root: Path) -> None:
     told = emergence_answer(table, found)
     assert told.value == "1 of 6"
     assert told.sentence.startswith(
-        "Emergent: induction direct, at 449G FLOPs (412G to 535G). Of 6 abilities 1 emergent"
+        "Emergent: induction direct, at 402G FLOPs (361G to 490G). Of 6 abilities 1 emergent"
     )
     for row in found["rows"]:
         row["label"] = "flat"

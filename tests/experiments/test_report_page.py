@@ -152,7 +152,7 @@ def test_figures_give_their_data_and_their_picture_away(project: Path, page: Pag
     assert name is not None
     with taken("csv", name).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["panel"] for row in rows} >= {"induction direct emergent", "parity steps mirage"}
+    assert {row["panel"] for row in rows} >= {"induction direct emergent", "parity steps undetermined"}
     assert all(0 <= float(row["value"]) <= 1 for row in rows if row["value"])
 
 

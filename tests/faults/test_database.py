@@ -70,7 +70,7 @@ def test_a_server_that_is_away_is_said_within_seconds(trained, workplace, monkey
         assert refused.returncode == 2, refused.stderr
         assert refused.stderr.count("\n") == 1
         assert refused.stderr.startswith("scalelab: http://127.0.0.1:9: API request to ")
-        assert refused.stderr.endswith(": start it, or name another in MLFLOW_TRACKING_URI\n")
+        assert refused.stderr.endswith(": start it, see that it lets you in, or name another in MLFLOW_TRACKING_URI\n")
     assert time.monotonic() - began < 60
 
 
