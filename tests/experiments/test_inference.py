@@ -26,7 +26,7 @@ def family(make_workplace) -> Any:
     place = make_workplace()
     law = place.tree["suites"]["law"]
     place.set("suites.inference", {**law, "grid": [{"sizes": [16], "layers": [1, 2], "tokens": [20_480, 40_960]}]})
-    measured = [{"techniques": ["kv-cache", "speculative"], "prompts": [16], "outputs": [8], "batches": [2]}]
+    measured = [{"techniques": ["kv-cache", "batching"], "prompts": [16], "outputs": [8], "batches": [2]}]
     place.set("inference", {"drafter": DRAFTER, "pairs": 6, "precision": ["bfloat16"], "measured": measured})
     place.trained("inference")
     return place
@@ -41,7 +41,7 @@ def found(family) -> dict[str, Any]:
 
 def test_the_stage_writes_rows_with_their_checks(found: dict[str, Any]) -> None:
     assert [(row["technique"], row["model"], row["status"]) for row in found["rows"]] == [
-        (technique, TARGET, "ok") for technique in ("kv-cache", "speculative")
+        (technique, TARGET, "ok") for technique in ("kv-cache", "batching")
     ]
     for row in found["rows"]:
         assert (row["family"], row["layers"], row["size"], row["trained"], row["tokens"]) == (
@@ -132,7 +132,7 @@ def test_a_block_may_take_turns_for_longer_than_the_stages_others(family, monkey
     family.set("inference", {**before, "least_seconds": 2, "measured": [*before["measured"], longer]})
     try:
         assert {one.job.technique: one.job.least_seconds for one in asked()} == {
-            "kv-cache": 2, "speculative": 2, "sdpa": 7,
+            "kv-cache": 2, "batching": 2, "sdpa": 7,
         }  # fmt: skip
         assert "6 turns of both sides, and more where so many take less than 2 or 7 s" in " ".join(
             family.scalelab("inference", "--dry-run").stdout.split()
