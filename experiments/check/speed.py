@@ -3,8 +3,8 @@
 A round has a short block of each side, in an order that is drawn, so that a slow minute of the machine falls on both.
 Two clocks are read: that of the wall sees all that a user waits for, that of the processor is hardly moved by others at
 work on the machine, and does not see a side that sleeps.
-An alarm is asked again of two new processes: where memory happens to lie makes two launches of the same code differ,
-and only what both launches say stands.
+Where a launch leaves room for doubt, new processes are asked, twice at most: where memory happens to lie makes two
+launches of the same code differ, and a busy minute hides what is slower. What two launches say stands.
 """
 
 import contextlib
@@ -29,6 +29,9 @@ from experiments.project import CODE_ROOT
 
 WORKS = ("train", "decode")
 CLOCKS = ("wall", "cpu")
+MOST_LAUNCHES, LAUNCHES_THAT_DECIDE = 3, 2
+# A ratio of one launch below which nobody is asked again: that of the same revision strayed less by the processor.
+DOUBTFUL_RATIO = 1.05
 ROUNDS = 48
 BLOCK_SECONDS = 0.06  # of the processor
 CALIBRATION_STEPS = 20
@@ -50,9 +53,9 @@ class Launch:
         return speed_test(self.baseline[clock], self.present[clock])
 
     @property
-    def slower(self) -> bool:
-        """Whether any clock says so."""
-        return any(self.test(clock).slower for clock in CLOCKS)
+    def in_doubt(self) -> bool:
+        """Whether any clock's ratio is more than the same revision's would be."""
+        return any(self.test(clock).ratio >= DOUBTFUL_RATIO for clock in CLOCKS)
 
 
 class Side:
@@ -123,21 +126,27 @@ def take_turns(sides: tuple[Side, Side], work: str) -> Launch:
 
 
 def measure(revision: str) -> list[Launch]:
-    """A launch of every work, and a second one of those that were slower; about half a minute."""
+    """A launch of every work, and more of those that leave room for doubt; about half a minute."""
     with tempfile.TemporaryDirectory() as name, worktree(revision) as baseline:
         data = Path(name) / "text"
         isolated(build_text, Path(name), data)
-        with two_sides(baseline, data) as sides:
-            launches = [take_turns(sides, work) for work in WORKS]
-        slower = [launch.work for launch in launches if launch.slower]
-        if slower:
+        launches: list[Launch] = []
+        while works := [work for work in WORKS if is_open([one for one in launches if one.work == work])]:
             with two_sides(baseline, data) as sides:
-                launches += [take_turns(sides, work) for work in slower]
+                launches += [take_turns(sides, work) for work in works]
     return launches
 
 
+def is_open(launches: list[Launch]) -> bool:
+    """Whether another launch of this work could change its verdict."""
+    if len(launches) < LAUNCHES_THAT_DECIDE:
+        return not launches or launches[0].in_doubt
+    most = max(sum(one.test(clock).slower for one in launches) for clock in CLOCKS)
+    return len(launches) < MOST_LAUNCHES and most == LAUNCHES_THAT_DECIDE - 1
+
+
 def compare(launches: list[Launch]) -> list[Row]:
-    """A row a work and clock, the baseline's and the present seconds a step; slower where every launch says so."""
+    """A row a work and clock, the baseline's and the present seconds a step; slower where two launches say so."""
     return [judge([one for one in launches if one.work == work], clock) for work in WORKS for clock in CLOCKS]
 
 
@@ -153,11 +162,13 @@ def judge(launches: list[Launch], clock: str) -> Row:
     told = " and again ".join(f"{test.ratio:.3f} times the seconds (p = {test.p_slower:.2g})" for test in tests)
     allowed = f"{1 + LEAST_SLOWDOWN:.2f} times at p <= {ALPHA:g} is slower"
     name = f"{launches[0].work}/{clock}_seconds_per_step"
-    if all(test.slower for test in tests):
-        return Row("speed", name, old, new, "regressed", f"{told}; {allowed}, in both of two launches")
+    if sum(test.slower for test in tests) >= LAUNCHES_THAT_DECIDE:
+        return Row("speed", name, old, new, "regressed", f"{told}; {allowed}, in two launches")
     if tests[0].faster:
         return Row("speed", name, old, new, "faster", f"{told}: `scalelab check --update` makes this the baseline")
-    return Row("speed", name, old, new, "same", f"{told}; {allowed}" + "; not confirmed" * (tests[0].slower))
+    return Row(
+        "speed", name, old, new, "same", f"{told}; {allowed}" + "; not confirmed" * any(test.slower for test in tests)
+    )
 
 
 def samples(launches: list[Launch]) -> list[dict[str, Any]]:

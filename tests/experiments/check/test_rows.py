@@ -160,16 +160,36 @@ def test_counts_of_the_baseline_are_what_arithmetic_says(kinds) -> None:
     assert counts["serve-sequential/forwards_per_token"] == 1
 
 
-def test_an_alarm_of_speed_stands_where_both_launches_raise_it() -> None:
+def test_an_alarm_of_speed_stands_where_two_launches_raise_it() -> None:
     quiet = {clock: [0.1 + 1e-4 * n for n in range(48)] for clock in speed.CLOCKS}
     slow, other = quiet | {"cpu": [1.2 * value for value in quiet["cpu"]]}, Launch("decode", 10, quiet, quiet)
     alarm, calm = Launch("train", 10, quiet, slow), Launch("train", 10, quiet, quiet)
     assert failing(speed.compare([alarm, other, alarm])) == {"train/cpu_seconds_per_step": "regressed"}
+    assert failing(speed.compare([calm, other, alarm, alarm])) == {"train/cpu_seconds_per_step": "regressed"}
     rows = speed.compare([alarm, other, calm])
     assert failing(rows) == {}
     assert "not confirmed" in rows[1].reason
     verdicts = [row.verdict for row in speed.compare([Launch("train", 10, slow, quiet), other])]
     assert verdicts == ["same", "faster", "same", "same"]
+
+
+def test_another_launch_is_asked_where_it_could_change_the_verdict() -> None:
+    quiet = {clock: [0.1 + 1e-4 * n for n in range(48)] for clock in speed.CLOCKS}
+    by = {
+        ratio: {"wall": quiet["wall"], "cpu": [ratio * value for value in quiet["cpu"]]} for ratio in (1.02, 1.08, 1.2)
+    }
+    calm, doubtful, alarm = (Launch("train", 10, quiet, present) for present in by.values())
+    for launches, is_open in (
+        ([], True),
+        ([calm], False),
+        ([doubtful], True),
+        ([alarm], True),
+        ([alarm, alarm], False),
+        ([doubtful, calm], False),
+        ([doubtful, alarm], True),
+        ([alarm, calm, calm], False),
+    ):
+        assert speed.is_open(launches) == is_open
 
 
 def test_what_fails_stands_first() -> None:
