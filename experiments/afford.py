@@ -56,8 +56,10 @@ def least_tokens(suite: Suite) -> int:
 
 
 def token_range(blocks: Sequence[Block | None]) -> tuple[int, int]:
-    """The fewest and the most tokens of a run."""
-    counts = [count for block in blocks if block is not None for count in block.tokens]
+    """The fewest and the most tokens of a run that sees each once; of any run where there is none such."""
+    there = [block for block in blocks if block is not None]
+    fresh = [block for block in there if block.unique_tokens is None]
+    counts = [count for block in fresh or there for count in block.tokens]
     return min(counts), max(counts)
 
 

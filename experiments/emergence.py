@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from analysis.wording_emergence import threshold_text, width_text
@@ -50,9 +50,8 @@ def emergence_of_table(path: Path) -> "tuple[pd.DataFrame, dict[str, Any]]":
 
 def print_labels(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """A row a task and metric, then what to know about each."""
-    table = Table(
-        "task", "metric", "label", "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp"
-    )
+    whole = (Column(name, overflow="fold") for name in ("task", "metric", "label"))
+    table = Table(*whole, "threshold (FLOPs)", "width (decades)", "over seeds", "rise", "p flat, sharp")
     for row in rows:
         table.add_row(
             Text(row["task"]),  # brackets in a name are no markup

@@ -66,7 +66,10 @@ def read_forecaster(path: Path) -> Any:
 
     if not path.is_file():
         raise ValueError(f"law: {path} is no file; write one with `scalelab fit POINTS.csv --json LAW.json`")
-    law = store.read_json(path)
+    try:
+        law = store.read_json(path)
+    except ValueError:  # a table of runs, for one
+        law = None
     if not isinstance(law, dict):
         raise ValueError(f"law: {path} holds no law; write one with `scalelab fit POINTS.csv --json LAW.json`")
     return Forecaster.of(law)

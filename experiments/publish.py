@@ -1,5 +1,6 @@
 """`scalelab sync`: this project's suites and results, given to the publisher."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from experiments.saturation import POINTS as SATURATION_POINTS
 from experiments.saturation import SATURATION
 from experiments.scores import EMERGENCE, SCORES
 from experiments.snapshot import Sweep
+from experiments.standing import Sweeps
 
 if TYPE_CHECKING:
     from experiments.track import Told
@@ -25,7 +27,13 @@ def publish(follow: bool, dry_run: bool) -> None:
     from experiments import track
 
     project = Project.here()
-    sweeps = [Sweep(name, project.cells(name), project.recipe(name)) for name in project.params.suites]
+    unknown = Sweeps.of(project).unknown
+    if len(unknown) == len(project.params.suites):
+        raise ValueError(next(iter(unknown.values())))
+    for name, reason in unknown.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    names = [name for name in project.params.suites if name not in unknown]
+    sweeps = [Sweep(name, project.cells(name), project.recipe(name)) for name in names]
     if dry_run:
         checks = f", {len(kept_results(project.runs))} checks"
         print(

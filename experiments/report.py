@@ -10,7 +10,7 @@ from analysis.wording import QUESTIONS
 from experiments import inference, law, longcontext_report, saturation, scores
 from experiments.kept import kept_tables
 from experiments.project import REPORT, RESULTS, Project, git_revision
-from experiments.standing import OTHER, UNTOLD, Standing, Sweeps, standings
+from experiments.standing import FILES, OTHER, UNTOLD, Standing, Sweeps, standings
 from sweeps import store
 
 if TYPE_CHECKING:
@@ -146,9 +146,13 @@ def history_group() -> "Group":
 
 def notices(found: Mapping[str, Standing]) -> dict[str, str]:
     """What to know before reading a chapter whose results are not known to be of the runs that params.yaml asks for."""
-    unknown = f"{UNTOLD}: the data that they are compared by are not here"
-    texts = {name: {"of other runs": OTHER[name], "unknown": unknown}.get(stands) for name, stands in found.items()}
+    texts = {name: {"of other runs": OTHER[name], "unknown": untold(name)}.get(now) for name, now in found.items()}
     return {name: text for name, text in texts.items() if text}
+
+
+def untold(question: str) -> str:
+    """Why nobody can tell whose results these are, and what would."""
+    return f"{FILES[question].name}: {UNTOLD}: the data that they are compared by are not here: dvc repro {question}"
 
 
 def provenance(project: Project) -> dict[str, Any]:

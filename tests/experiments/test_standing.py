@@ -35,7 +35,10 @@ def test_status_and_report_agree_on_what_results_are_of(fitted: Workplace, newco
     fitted.set("suites.law.training.learning_rate", 0.02)
     assert both() == ("of other runs", OTHER_RUNS)
     (fitted.path / "data" / "corpus").unlink()
-    assert both() == ("unknown", f"{UNTOLD}: the data that they are compared by are not here")
+    assert both() == (
+        "unknown",
+        f"law.json: {UNTOLD}: the data that they are compared by are not here: dvc repro law",
+    )
 
 
 @pytest.mark.parametrize("params", [{"E": 1.5, "k": 0.1}, {"A": 2.0}])
