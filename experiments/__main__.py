@@ -10,7 +10,7 @@ import typer
 from experiments.bench.cli import app as bench
 from experiments.check.cli import check
 from experiments.executors.params import ExecutorKind
-from experiments.options import DryRun, Html, Json, give, write_html, write_result
+from experiments.options import DryRun, Html, Json, give, give_answer, write_html, write_result
 from experiments.solve import solve
 from experiments.tables import design, extrapolate, fit, forecast, saturation
 from experiments.texts import abilities, corpus, item, world
@@ -148,13 +148,11 @@ def emergence(
 ) -> None:
     """Label every task of a table: emergent, smooth, mirage, saturated, flat or undetermined; where, and how wide."""
     from experiments.emergence import emergence_of_table, own_emergence, print_emergence
-    from experiments.headline import write_headline
     from experiments.scores import EMERGENCE
 
     table, found = own_emergence() if scores is None else emergence_of_table(scores)
-    give(found, json_out or (EMERGENCE if scores is None else None), lambda: print_emergence(found))
-    if scores is None and json_out is None:
-        write_headline("emergence", found)
+    own = EMERGENCE if scores is None else None
+    give_answer("emergence", found, own, json_out, lambda: print_emergence(found))
     if html_out is not None:
         from analysis.pages_emergence import emergence_page
 
@@ -170,7 +168,6 @@ def inference(
     """Measure every acceleration on the checkpoints that params.yaml names; rows that were measured before are kept."""
     from rich.console import Console
 
-    from experiments.headline import write_headline
     from experiments.inference import INFERENCE, describe, own_inference, print_inference
     from experiments.locks import only_one
     from experiments.project import CACHE, Project
@@ -180,9 +177,7 @@ def inference(
         return
     with only_one(CACHE / "inference-measured.lock"):
         found = own_inference(Console(stderr=True))
-    give(found, json_out or INFERENCE, lambda: print_inference(found))
-    if json_out is None:
-        write_headline("inference", found)
+    give_answer("inference", found, INFERENCE, json_out, lambda: print_inference(found))
     if html_out is not None:
         from analysis.pages_inference import inference_page
 
@@ -194,7 +189,6 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
     """Compare ways to answer from contexts of up to a thousand windows; rows that were measured before are kept."""
     from rich.console import Console
 
-    from experiments.headline import write_headline
     from experiments.locks import only_one
     from experiments.longcontext import describe, own_longcontext, print_longcontext
     from experiments.longcontext_report import LONGCONTEXT
@@ -205,9 +199,7 @@ def longcontext(dry_run: DryRun = False, json_out: Json = None) -> None:
         return
     with only_one(CACHE / "longcontext-measured.lock"):
         found = own_longcontext(Console(stderr=True))
-    give(found, json_out or LONGCONTEXT, lambda: print_longcontext(found))
-    if json_out is None:
-        write_headline("longcontext", found)
+    give_answer("longcontext", found, LONGCONTEXT, json_out, lambda: print_longcontext(found))
 
 
 @app.command()

@@ -37,6 +37,20 @@ def give(result: dict[str, Any], json_out: Path | None, show: Callable[[], None]
         write_result(result, json_out)
 
 
+def give_answer(
+    question: str, result: dict[str, Any], own: Path | None, json_out: Path | None, show: Callable[[], None]
+) -> None:
+    """As `give`; without --json the pipeline's result goes to the file `own`, and its headline beside it.
+
+    own: None where the result is of somebody's table.
+    """
+    give(result, json_out or own, show)
+    if own is not None and json_out is None:
+        from experiments.headline import write_headline
+
+        write_headline(question, result)
+
+
 def write_html(out: Path, title: str, sections: "Sequence[Section]") -> None:
     """Writes a page, whole or not at all."""
     from analysis.page import write_page

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from analysis.params import EstimatorName, LawName
-from experiments.options import Html, Json, give, write_html
+from experiments.options import Html, Json, give, give_answer, write_html
 
 
 def _column(name: str) -> Any:
@@ -44,7 +44,6 @@ def fit(
 ) -> None:
     """Fit a scaling law to runs, with intervals, diagnostics and a check on held-out cells."""
     from experiments.fits import fit_params, fit_table
-    from experiments.headline import write_headline
     from experiments.law import LAW, fit_own, print_law
 
     settings = fit_params({"law": law, "estimator": estimator, "delta": delta, "bootstrap": bootstrap})
@@ -55,9 +54,7 @@ def fit(
         raise ValueError("fit: name the table that --drop-highest, --params-col, --tokens-col or --loss-col is about")
     else:
         runs, found = fit_own(settings)
-    give(found, json_out or (LAW if points is None else None), lambda: print_law(found))
-    if points is None and json_out is None:
-        write_headline("law", found)
+    give_answer("law", found, LAW if points is None else None, json_out, lambda: print_law(found))
     if html_out is not None:
         from analysis.pages_law import fit_page
 
@@ -75,7 +72,6 @@ def saturation(
 ) -> None:
     """Say at how much data each size stops improving, on fresh and on repeated tokens."""
     from experiments.fits import fit_params
-    from experiments.headline import write_headline
     from experiments.saturation import SATURATION, own_saturation, print_saturation, saturation_of_table
 
     settings = fit_params({"bootstrap": bootstrap})
@@ -86,9 +82,8 @@ def saturation(
         raise ValueError("saturation: name the table that --params-col, --tokens-col or --loss-col is about")
     else:
         runs, found = own_saturation(settings)
-    give(found, json_out or (SATURATION if points is None else None), lambda: print_saturation(found))
-    if points is None and json_out is None:
-        write_headline("saturation", found)
+    own = SATURATION if points is None else None
+    give_answer("saturation", found, own, json_out, lambda: print_saturation(found))
     if html_out is not None:
         from analysis.pages_saturation import saturation_page
 

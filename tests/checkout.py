@@ -41,9 +41,13 @@ class Checkout:
             self.git(*arguments)
         self.run("scalelab", "use", "smoke")
 
+    def ended(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """A command, once it has ended, however it did."""
+        return subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=900)
+
     def run(self, *command: str) -> str:
         """A command that must succeed; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=900)
+        done = self.ended(*command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -84,7 +88,7 @@ class Checkout:
 
     def refused(self, *command: str) -> str:
         """A command that must fail; what it printed."""
-        done = subprocess.run(command, cwd=self.path, env=self.env, capture_output=True, text=True, timeout=900)
+        done = self.ended(*command)
         assert done.returncode, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -371,7 +371,9 @@ def test_every_command_of_a_page_runs(checkout: Checkout, serve, ran: set[str], 
             words += ["--against", "HEAD"]  # the baseline's own revision is not in the history of this checkout
         if words[1] in ("bench", "posttrain", "check") and "--dry-run" not in words:
             words.append("--dry-run")
-        checkout.run(*words)
+        done = checkout.ended(*words)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr, command
 
 
 def test_commands_that_run_elsewhere_are_shown_and_run(root: Path) -> None:

@@ -48,14 +48,14 @@ class Launch:
     baseline: dict[str, list[float]]
     present: dict[str, list[float]]
 
-    def test(self, clock: str) -> SpeedTest:
+    def by(self, clock: str) -> SpeedTest:
         """The present side against the baseline."""
         return speed_test(self.baseline[clock], self.present[clock])
 
     @property
     def in_doubt(self) -> bool:
         """Whether any clock's ratio is more than the same revision's would be."""
-        return any(self.test(clock).ratio >= DOUBTFUL_RATIO for clock in CLOCKS)
+        return any(self.by(clock).ratio >= DOUBTFUL_RATIO for clock in CLOCKS)
 
 
 class Side:
@@ -141,7 +141,7 @@ def is_open(launches: list[Launch]) -> bool:
     """Whether another launch of this work could change its verdict."""
     if len(launches) < LAUNCHES_THAT_DECIDE:
         return not launches or launches[0].in_doubt
-    most = max(sum(one.test(clock).slower for one in launches) for clock in CLOCKS)
+    most = max(sum(one.by(clock).slower for one in launches) for clock in CLOCKS)
     return len(launches) < MOST_LAUNCHES and most == LAUNCHES_THAT_DECIDE - 1
 
 
@@ -158,7 +158,7 @@ def judge(launches: list[Launch], clock: str) -> Row:
     old, new = (
         float(np.median(seconds)) / steps for seconds in (launches[0].baseline[clock], launches[0].present[clock])
     )
-    tests = [launch.test(clock) for launch in launches]
+    tests = [launch.by(clock) for launch in launches]
     told = " and again ".join(f"{test.ratio:.3f} times the seconds (p = {test.p_slower:.2g})" for test in tests)
     allowed = f"{1 + LEAST_SLOWDOWN:.2f} times at p <= {ALPHA:g} is slower"
     name = f"{launches[0].work}/{clock}_seconds_per_step"

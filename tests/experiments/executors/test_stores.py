@@ -99,6 +99,7 @@ def test_a_state_that_the_worker_drops_is_dropped_in_the_store(workplace, place:
         (trunk / "40.pt").touch()
         (trunk / "20.pt").unlink()
         wait_for(lambda: states(place) == ["40.pt"])
+    assert states(place) == ["40.pt"]
 
 
 def test_what_a_run_that_died_left_in_the_store_is_taken_up_by_the_next(trained, workplace, place: Path) -> None:
