@@ -22,6 +22,7 @@ from sweeps.train_job import CellJob
 if TYPE_CHECKING:
     import submitit
 
+FORGOTTEN = "Invalid job id"  # squeue's words for a job that ended some time ago
 TIMEOUTS = 100  # times that a job is queued again when it ran out of its minutes
 
 
@@ -132,17 +133,30 @@ class _Cell:
 
 
 def _cancel_left_jobs(folder: Path) -> None:
-    """Cancels what a sweep queued that was killed, and waits until it is gone: no two jobs write one cell."""
+    """Cancels what a sweep queued that was killed, and waits until it is gone: no two jobs write one cell.
+
+    Raises ValueError where SLURM does not say whether it is.
+    """
     for left in folder.glob("*.jobs"):
-        with contextlib.suppress(FileNotFoundError):  # its sweep has just ended
-            ids = left.read_text().split()
-            if not ids or is_held(left):
-                continue
-            print(f"cancels what a killed sweep left in the queue: {', '.join(ids)}", file=sys.stderr, flush=True)
-            subprocess.run(["scancel", *ids], capture_output=True)
-            while subprocess.run(["squeue", "--noheader", "--jobs", ",".join(ids)], capture_output=True).stdout.strip():
-                time.sleep(1)
-            left.unlink()
+        try:
+            ids = [] if is_held(left) else left.read_text().split()
+        except FileNotFoundError:  # its sweep has just ended
+            continue
+        if not ids:
+            continue
+        print(f"cancels what a killed sweep left in the queue: {', '.join(ids)}", file=sys.stderr, flush=True)
+        subprocess.run(["scancel", *ids], capture_output=True)
+        while _are_queued(ids):
+            time.sleep(1)
+        left.unlink()
+
+
+def _are_queued(ids: list[str]) -> bool:
+    asked = subprocess.run(["squeue", "--noheader", "--jobs", ",".join(ids)], capture_output=True, text=True)
+    said = " ".join(asked.stderr.split())
+    if said and FORGOTTEN not in said:
+        raise ValueError(f"squeue does not say whether jobs {', '.join(ids)} of a killed sweep run: {said}: try again")
+    return bool(asked.stdout.strip())
 
 
 def _as_raised(trace: str) -> RuntimeError:

@@ -1,5 +1,6 @@
 """SLURM's jobs, as submitit's local executor runs them: processes of this machine with the same files around them."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -177,3 +178,23 @@ def test_a_machine_without_slurm_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match=r"submits no jobs: .*: run it where sbatch is"), executor_of(ASKED):
         pass
+
+
+@pytest.mark.parametrize(
+    ("said", "is_refused"),
+    [("slurm_load_jobs error: Invalid job id specified", False), ("Unable to contact slurm controller", True)],
+)
+def test_a_queue_that_does_not_answer_is_no_empty_queue(
+    workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, is_refused: bool
+) -> None:
+    for name, script in (("scancel", "#!/bin/sh\nexit 1\n"), ("squeue", f"#!/bin/sh\necho {said} >&2\nexit 1\n")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    left = workplace.path / "slurm" / "killed.jobs"
+    left.parent.mkdir()
+    left.write_text("17\n18\n")
+    refused = pytest.raises(ValueError, match=r"^squeue does not say whether jobs 17, 18 of a killed sweep run: Unable")
+    with refused if is_refused else contextlib.nullcontext(), queue_of(workplace.path):
+        pass
+    assert left.exists() == is_refused
