@@ -152,7 +152,7 @@ def notices(found: Mapping[str, Standing]) -> dict[str, str]:
 
 def untold(question: str) -> str:
     """Why nobody can tell whose results these are, and what would."""
-    return f"{FILES[question].name}: {UNTOLD}: the data that they are compared by are not here: dvc repro {question}"
+    return f"{FILES[question].name}: {UNTOLD}: the data that they are compared by are not here: dvc repro makes them"
 
 
 def provenance(project: Project) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A session of the jail: says to its process what to run, serves its calls, and ends it where it must."""
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -114,6 +115,7 @@ class Turn:
         self.num_calls = 0
         self.started, self.waited, self.ended = time.monotonic(), 0.0, None
         self.interrupted = False
+        self.mark = secrets.token_hex(8)  # which the end of this program bears, and that of no other
 
     def seconds(self) -> float:
         """Of its own, up to now or to its end."""
@@ -145,7 +147,7 @@ class Turn:
         self.child.send(frame, self._deadline() + GRACE_SECONDS)
 
     def _converse(self, program: str) -> str | None:
-        frame = values.pack({"program": program, "printed": self.limits.printed})
+        frame = values.pack({"program": program, "printed": self.limits.printed, "mark": self.mark})
         self._send(frame)
         while True:
             try:
@@ -159,9 +161,9 @@ class Turn:
             match message:
                 case {"printed": str(text), **rest} if not rest:
                     self._print(text)
-                case {"done": None, **rest} if not rest:
+                case {"done": None, "mark": self.mark, **rest} if not rest:
                     return None
-                case {"done": str(error), **rest} if not rest:
+                case {"done": str(error), "mark": self.mark, **rest} if not rest:
                     return values.printable(error[:_MAX_ERROR])
                 case {"call": str(name), "args": list(arguments), "kwargs": dict(named), **rest} if not rest:
                     self._serve(name, arguments, named)

@@ -154,7 +154,7 @@ def _serve(
             attempt(request["program"])
         _settle(line)
         output.flush()
-        line.send(values.pack({"done": interrupted.error or told.error}))
+        line.send(values.pack({"done": interrupted.error or told.error, "mark": request["mark"]}))
 
 
 def _tell_ignored(raised: Any) -> None:

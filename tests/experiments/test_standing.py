@@ -37,7 +37,7 @@ def test_status_and_report_agree_on_what_results_are_of(fitted: Workplace, newco
     (fitted.path / "data" / "corpus").unlink()
     assert both() == (
         "unknown",
-        f"law.json: {UNTOLD}: the data that they are compared by are not here: dvc repro law",
+        f"law.json: {UNTOLD}: the data that they are compared by are not here: dvc repro makes them",
     )
 
 
