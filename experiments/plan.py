@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.wording import si
+from experiments.executors.params import ExecutorParams
 from experiments.launch import next_job
 from experiments.pools import worker_pool
 from experiments.project import CACHE, COMPILE_CACHE, Project
@@ -34,12 +35,15 @@ class Plan:
 def make_plan(project: Project, suite: str, console: Console) -> Plan:
     """Prices the suite's grid; probes each pending size once a machine, set of params and code.
 
-    Seconds are None where no size could be probed; wall seconds and workers also where a cluster has the cells.
+    Seconds are None where no size can be probed; wall seconds and workers also where a cluster has the cells.
     """
     jobs, executor = project.jobs(suite), project.params.executor
     check_rows(jobs, executor)
     pending = [job for job in jobs if job.pending_steps()]
-    probes = probe_sizes(project, suite, pending, console)
+    if pending and executor.kind == "local":
+        check_device(executor.device)
+    why_not = untimed(executor) if pending else None
+    probes = {} if why_not else probe_sizes(project, suite, pending, console)
     rows = []
     for job in jobs:
         added = cost.steps_to_train(job) if job.pending_steps() else {}
@@ -47,7 +51,7 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
             probe = probes[job.cell.shape][1] if probes and steps in added else None
             rows.append(branch_row(job, steps, added.get(steps, 0), probe))
     workers = executor.workers if executor.kind == "local" else None
-    is_told = bool(probes) or not pending
+    timed_on = workers if why_not is None else None
     states = [row["state"] for row in rows]
     totals = {
         "cells": len(jobs),
@@ -56,9 +60,10 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
         "flops": sum(row["flops_to_train"] for row in rows),
         "bytes": sum(row["bytes"] for row in rows),
         "workers": workers,
-        "core_seconds": core_seconds(pending, probes, workers or len(pending)) if is_told else None,
-        "wall_seconds": wall_seconds(pending, probes, workers, cold=False) if workers else None,
-        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True) if workers else None,
+        "core_seconds": core_seconds(pending, probes, workers or len(pending)) if why_not is None else None,
+        "wall_seconds": wall_seconds(pending, probes, timed_on, cold=False) if timed_on else None,
+        "wall_seconds_cold_cache": wall_seconds(pending, probes, timed_on, cold=True) if timed_on else None,
+        "seconds_unknown": why_not,
     }
     return Plan(rows, totals)
 
@@ -91,15 +96,20 @@ def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | N
     }
 
 
-def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: Console) -> cost.Probes:
-    """(cold, warm) probes of every pending size, measured side by side as the sweep will run here.
+def untimed(executor: ExecutorParams) -> str | None:
+    """Why no step of the sweep can be timed here, or None."""
+    if executor.devices_per_cell > 1:
+        return f"a step is timed on one device, and a cell has {executor.devices_per_cell}"
+    if executor.kind != "local" and not has_device(executor.device):
+        return "this machine has no GPU to time a step on"
+    return None
 
-    None where the sweep will run elsewhere, on a device that this machine has not.
-    """
+
+def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: Console) -> cost.Probes:
+    """(cold, warm) probes of every pending size, measured side by side as the sweep will run here."""
     executor = project.params.executor
-    if not pending or (executor.kind != "local" and not has_device(executor.device)):
+    if not pending:
         return {}
-    check_device(executor.device)
     workers = executor.workers
     if executor.kind != "local":  # A step is timed on a device of its own.
         workers = 1 if executor.device == "cuda" else min(workers, os.cpu_count() or 1)
@@ -181,8 +191,8 @@ def show(plan: Plan, console: Console) -> None:
 
 def seconds_text(totals: dict[str, Any]) -> str:
     """What of the seconds can be told here."""
-    if totals["core_seconds"] is None:
-        return "seconds unknown: this machine has no GPU to time a step on"
+    if totals["seconds_unknown"]:
+        return f"seconds unknown: {totals['seconds_unknown']}"
     seconds = f"{totals['core_seconds']:.0f} core-seconds"
     if totals["wall_seconds"] is None:
         return f"{seconds} of cores like this machine's (how many cells run at a time is the cluster's to say)"

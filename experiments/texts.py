@@ -25,10 +25,11 @@ def corpus(dry_run: DryRun = False) -> None:
         DATA,
         progress=lambda line: print(line, flush=True),
     )
-    train, validation = manifest["train"], manifest["validation"]
+    train, validation, copies = manifest["train"], manifest["validation"], manifest["duplicates"]
     print(
         f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out "
-        f"in {validation['documents']:,}; duplicates removed: {manifest['duplicates']}"
+        f"in {validation['documents']:,}; duplicates removed: {copies['exact']:,} exact and {copies['near']:,} near, "
+        f"{copies['of_validation']:,} of them copies of held-out documents"
     )
 
 

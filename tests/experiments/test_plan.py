@@ -59,3 +59,13 @@ def test_a_cluster_with_gpus_is_priced_where_there_is_none(workplace, monkeypatc
     assert {row["predicted_seconds"] for row in plan["cells"]} == {None}
     said = " ".join(workplace.scalelab("plan").stdout.split())
     assert "seconds unknown: this machine has no GPU to time a step on" in said
+
+
+def test_cells_over_several_devices_are_priced_without_seconds(workplace) -> None:
+    workplace.set("executor.devices_per_cell", 2)
+    workplace.set("executor.workers", 1)
+    plan = json.loads(workplace.scalelab("plan", "--json", "-").stdout)
+    assert plan["totals"]["flops"] > 0
+    assert {row["predicted_seconds"] for row in plan["cells"]} == {None}
+    said = " ".join(workplace.scalelab("plan").stdout.split())
+    assert "seconds unknown: a step is timed on one device, and a cell has 2" in said
