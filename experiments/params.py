@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from analysis.params import FitParams
 from evals.abilities.params import AbilitiesParams
@@ -73,6 +73,9 @@ def load(path: Path) -> Params:
         tree = YAML(typ="safe", pure=True).load(path.read_text())  # As DVC reads it: a key twice is refused.
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: run at the root of a scalelab checkout") from None
+    except MarkedYAMLError as error:
+        line, before = error.problem_mark.line + 1, f" {error.context}" * bool(error.context)
+        raise ValueError(f"{path}, line {line}: {error.problem}{before}: mend the YAML there") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if tree is None:

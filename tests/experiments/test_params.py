@@ -137,7 +137,14 @@ def test_a_wrong_file_is_refused(workplace, monkeypatch, key, value, message) ->
 
 def test_files_that_are_not_there_are_named_with_their_remedy(workplace) -> None:
     assert "suite 'saturation' is not in params.yaml: choose one of law" in workplace.refusal("train", "saturation")
-    (workplace.path / "params.yaml").write_text("corpus: [1,")
+    for text, told in (
+        ("fit:\n\tlaw: kaplan", "line 2: found character '\\t' that cannot start any token while scanning"),
+        ("fit: {}\nfit: {}", "line 2: found duplicate key"),
+        ("fit: law: kaplan", "line 1: mapping values are not allowed here: mend the YAML there"),
+    ):
+        (workplace.path / "params.yaml").write_text(text)
+        assert f"scalelab: params.yaml, {told}" in workplace.refusal("plan")
+    (workplace.path / "params.yaml").write_bytes(b"\xff")
     assert "params.yaml is not YAML: " in workplace.refusal("plan")
     (workplace.path / "params.yaml").unlink()
     assert "params.yaml is not there: run at the root of a scalelab checkout" in workplace.refusal("plan")
