@@ -33,21 +33,24 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place.unlink()
 
 
+def held() -> int:
+    """Bytes that this process and all below it have in memory; a page that several map counts once."""
+    here, num_bytes = psutil.Process(), 0
+    for process in (here, *here.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            num_bytes += process.memory_full_info().pss
+    return num_bytes
+
+
 @pytest.fixture
 def peak() -> Iterator[Callable[[], int]]:
-    """The most bytes that this process and all below it had in memory; a page that several map counts once."""
-    most, over = 0, threading.Event()
-    here = psutil.Process()
-    before = here.memory_full_info().pss
+    """The most bytes that were held beyond those at the start, when processes of earlier tests may be there still."""
+    most, over, before = 0, threading.Event(), held()
 
     def watch() -> None:
         nonlocal most
         while not over.wait(0.02):
-            held = 0
-            for process in (here, *here.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    held += process.memory_full_info().pss
-            most = max(most, held - before)
+            most = max(most, held() - before)
 
     thread = threading.Thread(target=watch)
     thread.start()
