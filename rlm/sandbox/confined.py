@@ -167,6 +167,8 @@ class Turn:
                     return values.printable(error[:_MAX_ERROR])
                 case {"call": str(name), "args": list(arguments), "kwargs": dict(named), **rest} if not rest:
                     self._serve(name, arguments, named)
+                case {"done": _}:
+                    raise Lost("it sent an end that is not its own")
                 case _:
                     raise Lost("it sent a frame of no known kind")
 

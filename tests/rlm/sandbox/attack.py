@@ -25,9 +25,9 @@ def table(group: str, rows: dict[str, tuple[Outside, str]]) -> list[Attack]:
     return [Attack(group, name, outside, program) for name, (outside, program) in rows.items()]
 
 
-# What every program begins with; the names in capitals are the scene's.
+# What every program begins with; the names in capitals are the scene's. `end` forges the frame that ends a program.
 PRELUDE = """
-import ctypes, os, struct
+import ctypes, json, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def syscall(number, *arguments):
     outcome = libc.syscall(ctypes.c_long(number), *arguments)
@@ -36,4 +36,11 @@ def syscall(number, *arguments):
     return outcome
 def frame(body):
     return struct.pack(">I", len(body)) + body
+def mark():
+    below = sys._getframe()
+    while "request" not in below.f_locals:
+        below = below.f_back
+    return below.f_locals["request"]["mark"]
+def end(mark):
+    return frame(json.dumps({"done": None, "mark": mark}).encode())
 """

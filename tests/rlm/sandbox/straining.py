@@ -131,8 +131,9 @@ PROTOCOL = table(
             'os.write(3, frame(b\'{"call":"ask","args":[{"$text":[0,5]}],"kwargs":{}}\'))',
         ),
         "a reference that is none": ("never", "ask({'$text': [0, 5]})"),
-        "the end, and on it runs": ("never", "os.write(3, frame(b'{\"done\":null}'))\nwhile True: pass"),
-        "the end, twice": ("never", "os.write(3, frame(b'{\"done\":null}') * 2)"),
+        "the end, and on it runs": ("never", "os.write(3, end(mark()))\nwhile True: pass"),
+        "the end, twice": ("never", "os.write(3, end(mark()) * 2)"),
+        "the end without a mark": ("never", "os.write(3, frame(b'{\"done\":null}'))"),
         "half a frame": ("never", "import time\nos.write(3, b'\\0\\0')\ntime.sleep(60)"),
         "half a frame and the end": ("never", "os.write(3, b'\\0\\0')\nos._exit(0)"),
         "answers not fetched": (

@@ -16,6 +16,7 @@ from rlm.sandbox import seccomp
 from rlm.sandbox.jail import Jail
 from rlm.sandbox.layers import LAYERS, REQUIRED
 from rlm.sandbox.session import Limits
+from tests.rlm.sandbox.attack import PRELUDE
 from tests.rlm.sandbox.scene import ROOT
 
 # Processes of a jail without sessions: the zygote, and the one that waits for it.
@@ -95,21 +96,9 @@ call()
 # Nothing stays behind.
 
 
-# It finds what the end of this program must bear, says that it has ended, and runs on.
-RUNS_ON = """
-import json, os, sys
-frame = sys._getframe()
-while "request" not in frame.f_locals:
-    frame = frame.f_back
-body = json.dumps({"done": None, "mark": frame.f_locals["request"]["mark"]}).encode()
-os.write(3, len(body).to_bytes(4, "big") + body)
-while True: pass
-"""
-
-
 def test_nothing_runs_on_between_programs(jail: Jail) -> None:
     session = jail.session({}, LIMITS)
-    ran = session.run(RUNS_ON)
+    ran = session.run(PRELUDE + "os.write(3, end(mark()))\nwhile True: pass")
     assert (ran.error, ran.lost) == (None, False)
     assert session._child is not None
     fdinfo = Path(f"/proc/self/fdinfo/{session._child._process}").read_text()
@@ -120,6 +109,27 @@ def test_nothing_runs_on_between_programs(jail: Jail) -> None:
     time.sleep(0.2)
     assert stat.read_text().rpartition(")")[2].split()[11] == ticks
     session.close()
+
+
+def test_only_its_own_mark_ends_a_program(jail: Jail) -> None:
+    with jail.session({}, LIMITS) as session:
+        assert session.run(PRELUDE + "before = mark()").error is None
+        for forged in ("end(before)", "end('')", """frame(b'{"done":null}')"""):
+            ran = session.run(f"os.write(3, {forged})")
+            assert ran.lost
+            assert ran.error is not None
+            assert "an end that is not its own" in ran.error
+            assert session.run(PRELUDE + f"before = {'0' * 16!r}").error is None
+
+
+def test_what_is_said_after_the_end_is_not_the_next_programs(jail: Jail) -> None:
+    with jail.session({}, LIMITS) as session:
+        late = """frame(b'{"printed":"late"}')"""
+        assert not session.run(PRELUDE + f"os.write(3, end(mark()) + {late})\nwhile True: pass").lost
+        ran = session.run("print('on time')")
+        assert (ran.printed, ran.lost) == ("", True)
+        assert ran.error is not None
+        assert "it spoke between programs" in ran.error
 
 
 def test_200_sessions_leave_no_descriptor_and_no_process(jail: Jail) -> None:
