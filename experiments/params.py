@@ -74,13 +74,19 @@ def load(path: Path) -> Params:
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: run at the root of a scalelab checkout") from None
     except MarkedYAMLError as error:
-        line, before = error.problem_mark.line + 1, f" {error.context}" * bool(error.context)
-        raise ValueError(f"{path}, line {line}: {error.problem}{before}: mend the YAML there") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}, {_yaml_fault(error)}: mend the YAML there") from None
+    except (YAMLError, ValueError, LookupError, OverflowError) as error:  # or no value of its tag
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if tree is None:
         raise ValueError(f"{path} is empty: `scalelab use laptop` puts the default in place")
     return build(Params, tree, "")
+
+
+def _yaml_fault(error: MarkedYAMLError) -> str:
+    """The line, what is wrong there, and where that began."""
+    problem = " ".join(error.problem.partition(" with value ")[0].split())
+    began = f" ({error.context}, from line {error.context_mark.line + 1})" if error.context_mark else ""
+    return f"line {error.problem_mark.line + 1}: {problem}{began}"
 
 
 def build(kind: Any, value: Any, where: str) -> Any:

@@ -43,7 +43,7 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
     if pending and executor.kind == "local":
         check_device(executor.device)
     why_not = untimed(executor) if pending else None
-    probes = {} if why_not else probe_sizes(project, suite, pending, console)
+    probes = probe_sizes(project, suite, pending, console) if pending and why_not is None else {}
     rows = []
     for job in jobs:
         added = cost.steps_to_train(job) if job.pending_steps() else {}
@@ -108,8 +108,6 @@ def untimed(executor: ExecutorParams) -> str | None:
 def probe_sizes(project: Project, suite: str, pending: list[CellJob], console: Console) -> cost.Probes:
     """(cold, warm) probes of every pending size, measured side by side as the sweep will run here."""
     executor = project.params.executor
-    if not pending:
-        return {}
     workers = executor.workers
     if executor.kind != "local":  # A step is timed on a device of its own.
         workers = 1 if executor.device == "cuda" else min(workers, os.cpu_count() or 1)

@@ -28,8 +28,7 @@ def corpus(dry_run: DryRun = False) -> None:
     train, validation, copies = manifest["train"], manifest["validation"], manifest["duplicates"]
     print(
         f"{train['tokens']:,} training tokens in {train['documents']:,} documents, {validation['tokens']:,} held out "
-        f"in {validation['documents']:,}; duplicates removed: {copies['exact']:,} exact and {copies['near']:,} near, "
-        f"{copies['of_validation']:,} of them copies of held-out documents"
+        f"in {validation['documents']:,}; duplicates removed: {copies['exact']:,} exact and {copies['near']:,} near"
     )
 
 

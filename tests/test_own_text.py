@@ -64,7 +64,7 @@ def test_the_texts_are_found_and_told(checkout: Checkout, said: dict[str, str]) 
 def test_the_law_is_of_these_texts(checkout: Checkout, said: dict[str, str]) -> None:
     law, manifest = checkout.law(), json.loads((checkout.path / "data/corpus/manifest.json").read_text())
     assert law["num_points"] == 30
-    copies = re.search(r"duplicates removed: (\d+) exact and (\d+) near, ", said["make law"])
+    copies = re.search(r"duplicates removed: (\d+) exact and (\d+) near$", said["make law"], re.MULTILINE)
     assert copies is not None
     assert [int(copies[1]), int(copies[2])] == [manifest["duplicates"][kind] for kind in ("exact", "near")]
     assert manifest["source"] == "files"

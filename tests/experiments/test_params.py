@@ -135,17 +135,25 @@ def test_a_wrong_file_is_refused(workplace, monkeypatch, key, value, message) ->
     assert message in str(refused.value)
 
 
-def test_files_that_are_not_there_are_named_with_their_remedy(workplace) -> None:
-    assert "suite 'saturation' is not in params.yaml: choose one of law" in workplace.refusal("train", "saturation")
+def test_what_is_no_yaml_is_told_by_its_line(workplace) -> None:
     for text, told in (
-        ("fit:\n\tlaw: kaplan", "line 2: found character '\\t' that cannot start any token while scanning"),
-        ("fit: {}\nfit: {}", "line 2: found duplicate key"),
+        ("fit:\n\tlaw: kaplan", "line 2: found character '\\t' that cannot start any token: mend the YAML there"),
+        ("fit: {}\n\nfit: {}", 'line 3: found duplicate key "fit" (while constructing a mapping, from line 1): mend'),
+        (
+            "a: 1\nfit: 'law\nb:\n",
+            "line 4: found unexpected end of stream (while scanning a quoted scalar, from line 2",
+        ),
         ("fit: law: kaplan", "line 1: mapping values are not allowed here: mend the YAML there"),
     ):
         (workplace.path / "params.yaml").write_text(text)
         assert f"scalelab: params.yaml, {told}" in workplace.refusal("plan")
-    (workplace.path / "params.yaml").write_bytes(b"\xff")
-    assert "params.yaml is not YAML: " in workplace.refusal("plan")
+    for noise in (b"\xff", b"\x01", b"fit: !!bool x", b'fit: "\\U99999999"', b"fit: 2024-99-99"):
+        (workplace.path / "params.yaml").write_bytes(noise)
+        assert "params.yaml is not YAML: " in workplace.refusal("plan")
+
+
+def test_files_that_are_not_there_are_named_with_their_remedy(workplace) -> None:
+    assert "suite 'saturation' is not in params.yaml: choose one of law" in workplace.refusal("train", "saturation")
     (workplace.path / "params.yaml").unlink()
     assert "params.yaml is not there: run at the root of a scalelab checkout" in workplace.refusal("plan")
     workplace.write()

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from experiments.plan import core_seconds, wall_seconds
 from models.ladder import Shape
 from sweeps.cost import Probe, Probes
@@ -63,9 +65,15 @@ def test_a_cluster_with_gpus_is_priced_where_there_is_none(workplace, monkeypatc
 
 def test_cells_over_several_devices_are_priced_without_seconds(workplace) -> None:
     workplace.set("executor.devices_per_cell", 2)
-    workplace.set("executor.workers", 1)
     plan = json.loads(workplace.scalelab("plan", "--json", "-").stdout)
     assert plan["totals"]["flops"] > 0
     assert {row["predicted_seconds"] for row in plan["cells"]} == {None}
     said = " ".join(workplace.scalelab("plan").stdout.split())
     assert "seconds unknown: a step is timed on one device, and a cell has 2" in said
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_gpus_that_this_machine_has_not_are_refused(workplace, monkeypatch, devices) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    workplace.set("executor", {"device": "cuda", "workers": 1, "devices_per_cell": devices})
+    assert "executor.device is 'cuda' and torch sees no GPU" in workplace.refusal("plan")
