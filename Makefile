@@ -78,7 +78,7 @@ clean: ## remove the environment and the tools' caches; data, runs and results s
 	rm -rf .venv .pytest_cache .ruff_cache build dist
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "scalelab needs Python 3.11 or 3.12, this is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11, 5) <= sys.version_info < (3, 13) else "scalelab needs Python 3.11 (3.11.5 or later) or 3.12, this is %d.%d.%d: say make PYTHON=python3.12" % sys.version_info[:3])'
 	@echo 'Installing requirements.lock into .venv: a minute or two, once.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -r requirements.lock

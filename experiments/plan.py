@@ -40,10 +40,8 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
     jobs, executor = project.jobs(suite), project.params.executor
     check_rows(jobs, executor)
     pending = [job for job in jobs if job.pending_steps()]
-    if pending and executor.kind == "local":
-        check_device(executor.device)
     why_not = untimed(executor) if pending else None
-    probes = probe_sizes(project, suite, pending, console) if pending and why_not is None else {}
+    probes = probe_sizes(project, suite, pending, console) if pending and not why_not else {}
     rows = []
     for job in jobs:
         added = cost.steps_to_train(job) if job.pending_steps() else {}
@@ -51,7 +49,6 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
             probe = probes[job.cell.shape][1] if probes and steps in added else None
             rows.append(branch_row(job, steps, added.get(steps, 0), probe))
     workers = executor.workers if executor.kind == "local" else None
-    timed_on = workers if why_not is None else None
     states = [row["state"] for row in rows]
     totals = {
         "cells": len(jobs),
@@ -60,9 +57,11 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
         "flops": sum(row["flops_to_train"] for row in rows),
         "bytes": sum(row["bytes"] for row in rows),
         "workers": workers,
-        "core_seconds": core_seconds(pending, probes, workers or len(pending)) if why_not is None else None,
-        "wall_seconds": wall_seconds(pending, probes, timed_on, cold=False) if timed_on else None,
-        "wall_seconds_cold_cache": wall_seconds(pending, probes, timed_on, cold=True) if timed_on else None,
+        "core_seconds": core_seconds(pending, probes, workers or len(pending)) if not why_not else None,
+        "wall_seconds": wall_seconds(pending, probes, workers, cold=False) if workers and not why_not else None,
+        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True)
+        if workers and not why_not
+        else None,
         "seconds_unknown": why_not,
     }
     return Plan(rows, totals)
@@ -97,10 +96,12 @@ def branch_row(job: CellJob, steps: int, steps_added: int, probe: cost.Probe | N
 
 
 def untimed(executor: ExecutorParams) -> str | None:
-    """Why no step of the sweep can be timed here, or None."""
+    """Why no step of the sweep can be timed here, or None; raises ValueError where it can't run here and is to."""
+    if executor.kind == "local":
+        check_device(executor.device)
     if executor.devices_per_cell > 1:
         return f"a step is timed on one device, and a cell has {executor.devices_per_cell}"
-    if executor.kind != "local" and not has_device(executor.device):
+    if not has_device(executor.device):
         return "this machine has no GPU to time a step on"
     return None
 

@@ -1,14 +1,18 @@
-"""The arrows between the rooms, and what it costs to ask for help."""
+"""The arrows between the rooms, what it costs to ask for help, and which Pythons the packages run on."""
 
 import ast
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOMS = {
     "models": set(),
@@ -122,3 +126,27 @@ def test_training_path_imports_only_torch_transformers_numpy(root: Path) -> None
         foreign = {name.partition(".")[0] for name in names} - TRAINING_PATH_MAY_IMPORT
         assert not foreign, f"{name} imports {foreign}"
     assert {"sweeps.train", "sweeps.store", "models.decoder"} <= seen
+
+
+def test_every_locked_package_runs_on_the_pythons_that_are_asked_for(root: Path) -> None:
+    asked = tomllib.loads((root / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert asked == ">=3.11.5,<3.13"
+    locked = [line.partition("==")[0] for line in (root / "requirements.lock").read_text().splitlines() if "==" in line]
+    assert len(locked) > 100
+    wanted = {name: distribution(name).metadata["Requires-Python"] or "" for name in locked}
+    refusing = {
+        name: told
+        for name, told in wanted.items()
+        if not all(SpecifierSet(told).contains(version) for version in ("3.11.5", "3.12.0"))
+    }
+    assert refusing == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "is_refused"), [((3, 11, 4), True), ((3, 11, 5), False), ((3, 12, 9), False), ((3, 13, 0), True)]
+)
+def test_make_refuses_other_pythons_by_name(root: Path, version: tuple[int, int, int], is_refused: bool) -> None:
+    (check,) = re.findall(r"-c '(import sys; sys.exit.*)'$", (root / "Makefile").read_text(), re.MULTILINE)
+    pretending = f"import sys; sys.version_info = {version}; {check}"
+    done = subprocess.run([sys.executable, "-c", pretending], capture_output=True, text=True)
+    assert (done.returncode, "scalelab needs Python" in done.stderr) == (int(is_refused), is_refused)
