@@ -41,17 +41,17 @@ repro: $(INSTALLED) ## the law first, on the screen, then everything else: resul
 test: $(INSTALLED) ## the test-suite
 	pytest
 
-proof: $(INSTALLED) ## two hours: the slow simulations, then the benchmarks whose tables are committed
+proof: $(INSTALLED) ## an hour and a half: the slow simulations, then the benchmarks whose tables are committed
 	pytest -m proof
 	dvc repro corpus
 	scalelab bench train --json experiments/archive/bench/train.json
 	scalelab bench rates --json experiments/archive/bench/rates.json
 	$(if $(SCALELAB_REFERENCE_DATA),scalelab bench fit $(SCALELAB_REFERENCE_DATA)/chinchilla_epoch.csv --drop-highest 5 --json experiments/archive/bench/fit.json,@echo 'bench fit: set SCALELAB_REFERENCE_DATA to the folder with chinchilla_epoch.csv')
 	scalelab bench design --json experiments/archive/bench/design.json
-	scalelab bench coverage --json experiments/archive/bench/coverage.json
 	scalelab bench emergence --json experiments/archive/bench/emergence.json
 	scalelab bench executors --json experiments/archive/bench/executors.json
 	scalelab bench check --json experiments/archive/bench/check.json
+	scalelab bench coverage --json experiments/archive/bench/coverage.json
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks, the index of them first
 	jupyter lab analysis/notebooks/start.ipynb

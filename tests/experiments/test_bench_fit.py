@@ -185,6 +185,16 @@ def test_every_setting_is_simulated_and_shown(tmp_path: Path, monkeypatch: pytes
     assert "coverage of 95% intervals, 2 sweeps each" in screen.getvalue()
 
 
+def test_the_page_tells_what_the_committed_table_has(root: Path) -> None:
+    table = json.loads((root / "experiments/archive/bench/coverage.json").read_text())
+    shares = [found["coverage"] for row in table["settings"] for found in row["targets"].values()]
+    outside = missed(table["settings"])
+    assert outside == ["laptop grid, noise 0.01 + 0.005: forecast 91.5%"]
+    page = " ".join((root / "docs/law.md").read_text().split())
+    assert f"Of the {len(shares)} intervals that `coverage` counts, {len(shares) - len(outside)} hold" in page
+    assert "the laptop grid's forecast does in 91.5%" in page
+
+
 @pytest.mark.parametrize("command", ["fit", "coverage"])
 def test_dry_runs_need_nothing(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
