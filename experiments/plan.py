@@ -49,6 +49,9 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
             probe = probes[job.cell.shape][1] if probes and steps in added else None
             rows.append(branch_row(job, steps, added.get(steps, 0), probe))
     workers = executor.workers if executor.kind == "local" else None
+    wall, wall_cold = (
+        wall_seconds(pending, probes, workers, cold=cold) if workers and not why_not else None for cold in (False, True)
+    )
     states = [row["state"] for row in rows]
     totals = {
         "cells": len(jobs),
@@ -58,10 +61,8 @@ def make_plan(project: Project, suite: str, console: Console) -> Plan:
         "bytes": sum(row["bytes"] for row in rows),
         "workers": workers,
         "core_seconds": core_seconds(pending, probes, workers or len(pending)) if not why_not else None,
-        "wall_seconds": wall_seconds(pending, probes, workers, cold=False) if workers and not why_not else None,
-        "wall_seconds_cold_cache": wall_seconds(pending, probes, workers, cold=True)
-        if workers and not why_not
-        else None,
+        "wall_seconds": wall,
+        "wall_seconds_cold_cache": wall_cold,
         "seconds_unknown": why_not,
     }
     return Plan(rows, totals)
